@@ -8,6 +8,7 @@ to a number of programs, so that a process does not grow with the number of test
 
 import atexit
 import compileall
+import functools
 import gc
 import mmap
 import os
@@ -88,6 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # had.
     start_backend(on_cpu=True)
     monitoring.register_event_duration_secs_listener(_count_programs)
+    gc.disable()  # until all tests are collected
 
 
 def _known_to_xla(flags: Iterable[str]) -> list[str]:
@@ -133,11 +135,12 @@ def _count_programs(event: str, duration: float, **_: object) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; the order within a file stays."""
-    items.sort(key=_rank)
+    items.sort(key=lambda item: _rank(item.path))
 
 
-def _rank(item: pytest.Item) -> int:
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+@functools.cache
+def _rank(file: Path) -> int:
+    folder = file.relative_to(Path(__file__).parent).parts[0]
     return _LONG_FIRST.index(folder) if folder in _LONG_FIRST else len(_LONG_FIRST)
 
 
@@ -145,6 +148,7 @@ def pytest_collection_finish() -> None:
     """What all tests consist of is no garbage, and need not be looked through again and again."""
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS)
+    gc.enable()
     # From here on none is written: tests change modules of their own faster than bytecode notices.
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.dont_write_bytecode = True

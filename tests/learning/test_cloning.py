@@ -26,7 +26,7 @@ def test_loss_and_gradient_agree_with_optax():
         labels = batch.action.astype(np.int32)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
-    loss, gradients = jax.value_and_grad(expected)(params)
+    loss, gradients = jax.jit(jax.value_and_grad(expected))(params)
     terms = jax.jit(lambda params: cloning_terms(made.network, params, batch))(params)
     assert float(terms.loss) == pytest.approx(float(loss), rel=1e-6)
     assert float(np.mean(terms.losses)) == pytest.approx(float(loss), rel=1e-6)
