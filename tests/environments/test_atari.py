@@ -171,7 +171,7 @@ def test_sticky_actions_no_ops_and_fire_are_those_of_a_plain_loop_with_the_same_
     random, num_over = np.random.default_rng(1), 0
     for seed in (5, 6):
         np.testing.assert_array_equal(ours.reset(seed=seed)[0], plain.reset(seed))
-        for _ in range(130):
+        for _ in range(70):
             action = random.integers(ours.action_space.n)
             observation, reward, terminated, _, _ = ours.step(action)
             expected, score, is_over = plain.step(action)
@@ -250,7 +250,7 @@ def assert_independent_of_history(env_ids, num_steps):
 
 
 def test_an_episode_depends_on_its_seed_and_actions_only_in_another_process_too():
-    assert_independent_of_history([f"ALE/{name}-v5" for name in SOME], 80)
+    assert_independent_of_history([f"ALE/{name}-v5" for name in SOME], 50)
 
 
 @pytest.mark.slow
@@ -287,7 +287,7 @@ def test_a_vector_restored_from_its_logs_goes_on_to_the_same_bits(num_workers):
         logs = vector.logs()
         restored = GymnasiumVector(spec, 3, 5)
         assert restored.restore(logs) == []
-        for _ in range(90):
+        for _ in range(40):
             actions = random.integers(18, size=3)
             (one, ends), (other, others) = vector.step(actions, 0), restored.step(actions, 0)
             for field, same in zip(one, other, strict=True):
