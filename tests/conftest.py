@@ -44,9 +44,9 @@ _NEW_OBJECTS = 20_000
 _MAX_COMPILED_BYTES = 1 << 30
 """Of the cache that stays; a session that finds more begins with an empty one."""
 _COMPILED = "/jax/core/compile/backend_compile_duration"
-_MAX_PROGRAMS = 600
+_MAX_PROGRAMS = 300
 """How many compiled programs a process holds before it forgets them, at the end of a file. One
-takes up to a megabyte; the next file traces anew, and loads from the disk, what it shares."""
+takes one or two megabytes; the next file traces anew, and loads from the disk, what it shares."""
 _LONG_FIRST = ("robustness", "training", "explaining", "learning", "dashboard")
 """The folders whose files take longest: begun first, none of them is waited for at the end."""
 
