@@ -1,26 +1,32 @@
 """How the tests run: shapes and types checked, one thread for JAX, compiled code shared.
 
 `pytest` gives its files to several processes, each of which has one thread for its
-computations. They share one cache of compiled code for the session, or for all sessions that
-have the same folder in `TESTS_CACHE`. After each file JAX forgets what it holds in memory, so
-that a process does not grow with the number of tests.
+computations. They share one cache of compiled code, which stays in pytest's own cache for the
+next session (`--cache-clear` empties it). What JAX holds in memory is kept from file to file up
+to a number of programs, so that a process does not grow with the number of tests.
 """
 
 import atexit
+import compileall
+import functools
 import gc
 import mmap
 import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import jax
 import jaxlib
 import pytest
+import zstandard
+from jax import monitoring
 from jaxtyping import install_import_hook
 
+import frankrl
 from frankrl.core.backend import start_backend, visible_cpus
 
 _CHECKED = ("core.types", "environments.masks", "replay", "learning")
@@ -40,6 +46,12 @@ _MARKED_BY = {
     "as_compiled_for_users": ("mark.as_compiled_for_users",),
 }
 """What a file with a test of that mark holds; a session for one mark imports no other file."""
+_MAX_COMPILED_BYTES = 1 << 30
+"""Of the cache that stays; a session that finds more begins with an empty one."""
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+_MAX_PROGRAMS = 300
+"""How many compiled programs a process holds before it forgets them, at the end of a file. One
+takes one or two megabytes; the next file traces anew, and loads from the disk, what it shares."""
 _LONG_FIRST = ("robustness", "training", "explaining", "learning", "dashboard")
 """The folders whose files take longest: begun first, none of them is waited for at the end."""
 
@@ -57,14 +69,17 @@ def pytest_configure(config: pytest.Config) -> None:
     _set_to_new_folder("XDG_STATE_HOME")
     if not hasattr(config, "workerinput"):
         # Tests neither read nor fill anybody's own cache; other processes inherit this one.
-        if shared := os.environ.get("TESTS_CACHE"):
-            os.environ["XDG_CACHE_HOME"] = shared
-        else:
-            _set_to_new_folder("XDG_CACHE_HOME")
-        # What is imported for the tests is written as bytecode. Hundreds of processes are started,
-        # each of which would compile all of Frank's modules.
+        cache = Path(_set_to_new_folder("XDG_CACHE_HOME"))
+        if getattr(config, "cache", None):
+            (cache / "frank").symlink_to(_kept_compiled_code(config.cache.mkdir("compiled")))
+        # For GPUs alone; with it the path of this session's cache would be part of all keys.
+        os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
+        jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+        # Hundreds of processes are started, each of which would compile all of Frank's modules.
+        # Those that are checked here are written in a form that no other process reads.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         sys.dont_write_bytecode = False
+        compileall.compile_dir(Path(frankrl.__file__).parent, quiet=2)
         # Compiling takes most of the time of the tests, and these two thirds of compiling.
         os.environ.setdefault("XLA_FLAGS", " ".join(_known_to_xla(_QUICKLY_COMPILED)))
         if config.option.dist != "no":
@@ -76,6 +91,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # As on the command line, before any test uses JAX otherwise: a run knows how many threads it
     # had.
     start_backend(on_cpu=True)
+    monitoring.register_event_duration_secs_listener(_count_programs)
+    gc.disable()  # until all tests are collected
 
 
 def _known_to_xla(flags: Iterable[str]) -> list[str]:
@@ -85,9 +102,38 @@ def _known_to_xla(flags: Iterable[str]) -> list[str]:
         return [f for f in flags if code.find(f.strip("-").partition("=")[0].encode()) >= 0]
 
 
-def _set_to_new_folder(variable: str) -> None:
+def _set_to_new_folder(variable: str) -> str:
     os.environ[variable] = folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _kept_compiled_code(folder: Path) -> Path:
+    """This folder, whose files JAX names by all that they depend on.
+
+    What a killed process has written in part is removed; so is all, if it is much.
+    """
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    is_much = sum(file.stat().st_size for file in files) > _MAX_COMPILED_BYTES
+    whole = zstandard.ZstdDecompressor()
+    for file in files:
+        try:
+            whole.decompress(file.read_bytes())
+        except zstandard.ZstdError:
+            is_whole = False
+        else:
+            is_whole = True
+        if is_much or not is_whole:
+            file.unlink(missing_ok=True)
+    return folder
+
+
+_programs: Counter[str] = Counter()
+"""How often each event was since JAX has last forgotten its programs."""
+
+
+def _count_programs(event: str, duration: float, **_: object) -> None:
+    _programs[event] += 1
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -101,11 +147,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; the order within a file stays."""
-    items.sort(key=_rank)
+    items.sort(key=lambda item: _rank(item.path))
 
 
-def _rank(item: pytest.Item) -> int:
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+@functools.cache
+def _rank(file: Path) -> int:
+    folder = file.relative_to(Path(__file__).parent).parts[0]
     return _LONG_FIRST.index(folder) if folder in _LONG_FIRST else len(_LONG_FIRST)
 
 
@@ -113,6 +160,7 @@ def pytest_collection_finish() -> None:
     """What all tests consist of is no garbage, and need not be looked through again and again."""
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS)
+    gc.enable()
     # From here on none is written: tests change modules of their own faster than bytecode notices.
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.dont_write_bytecode = True
@@ -127,7 +175,9 @@ def _nothing_waits_for_the_disk():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _forgotten_afterwards():
+def _forgotten_where_there_are_many():
     """Compiled code stays on the disk, from where the next file takes what it needs."""
     yield
-    jax.clear_caches()
+    if _programs[_COMPILED] > _MAX_PROGRAMS:
+        jax.clear_caches()
+        _programs.clear()

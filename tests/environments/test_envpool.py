@@ -38,8 +38,8 @@ def episodes_of(vector, policy, least):
 
 def test_a_fixed_policy_earns_the_same_returns_as_on_gymnasium():
     spec = describe("LunarLander-v3", {})
-    ours = episodes_of(EnvPoolVector(spec, 16, 0), steady, 240)
-    theirs = episodes_of(GymnasiumVector(spec, 16, 0), steady, 240)
+    ours = episodes_of(EnvPoolVector(spec, 16, 0), steady, 120)
+    theirs = episodes_of(GymnasiumVector(spec, 16, 0), steady, 120)
     for field in ("episode_return", "length"):
         compared = scipy.stats.ks_2samp(
             [getattr(episode, field) for episode in ours],

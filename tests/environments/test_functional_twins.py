@@ -99,13 +99,12 @@ def test_every_transition_of_the_nine_squares_is_the_ordinary_ones():
 
 def test_the_other_rewards_and_goals_of_gymnasium_can_be_had():
     states, actions = _random_states("CartPole")
-    step = jax.vmap(
-        _functional("CartPole", sutton_barto_reward=True).environment.step, (0, 0, None)
-    )
+    pole = _functional("CartPole", sutton_barto_reward=True).environment
+    step = jax.jit(jax.vmap(pole.step, (0, 0, None)))
     _, found = step(states[:200], actions[:200], jax.random.key(0))
     np.testing.assert_array_equal(found.reward, -1.0 * np.asarray(found.terminated))
     car = _functional("MountainCar", goal_velocity=0.03).environment
-    arriving = jax.vmap(car.step, (0, None, None))
+    arriving = jax.jit(jax.vmap(car.step, (0, None, None)))
     _, found = arriving(np.float32([[0.49, 0.02], [0.49, 0.05]]), 1, jax.random.key(0))
     assert found.terminated.tolist() == [False, True]
 

@@ -51,9 +51,8 @@ def test_they_are_the_weighted_n_step_returns_of_a_plain_loop(trace_decay):
 def test_they_agree_with_rlax_where_no_trace_goes_beyond_an_end(seed):
     reward, discount, values, is_last = map(jnp.asarray, random_steps(seed))
     traces = jnp.where(is_last, 0.0, 0.9)
-    expected = jax.vmap(rlax.lambda_returns, in_axes=1, out_axes=1)(
-        reward, discount, values, traces
-    )
+    peer = jax.jit(jax.vmap(rlax.lambda_returns, in_axes=1, out_axes=1))
+    expected = peer(reward, discount, values, traces)
     found = lambda_returns(reward, discount, values, is_last, 0.9)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 

@@ -11,7 +11,7 @@ DELTAS = [0.1, 1.0, 2.5, 100.0]
 
 
 def gradients(loss):
-    return jax.grad(lambda td_error: jnp.sum(loss(td_error)))(TD_ERRORS)
+    return jax.jit(jax.grad(lambda td_error: jnp.sum(loss(td_error))))(TD_ERRORS)
 
 
 def test_the_notes_loss_is_the_squared_td_error():

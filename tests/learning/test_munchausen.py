@@ -1,5 +1,6 @@
 """Munchausen DQN against its formulas in plain NumPy, double precision."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from small_networks import BATCH
 from frankrl.config import LearningSettings
 from frankrl.learning.munchausen import munchausen_bonus, soft_bootstrap
 
+BOOTSTRAP = jax.jit(soft_bootstrap, static_argnums=0)
+BONUS = jax.jit(munchausen_bonus, static_argnums=0)
 Q = np.array([[1.0, 1.02, 0.9, -3.0], [5.0, 5.0, 5.0, 5.0], [0.0, -1e4, 0.01, 0.02]])
 SETTINGS = LearningSettings(munchausen=True)
 
@@ -25,7 +28,7 @@ def test_the_value_of_the_next_state_is_the_soft_one(temperature):
     logs = log_policy(Q, temperature)
     expected = (np.exp(logs) * (Q - temperature * logs)).sum(axis=1)
     q_values = jnp.asarray(Q, jnp.float32)
-    np.testing.assert_allclose(soft_bootstrap(settings, q_values, q_values), expected, rtol=1e-5)
+    np.testing.assert_allclose(BOOTSTRAP(settings, q_values, q_values), expected, rtol=1e-5)
     # It is also τ ln Σ exp(Q/τ).
     highest = Q.max(axis=1)
     closed = highest + temperature * np.log(
@@ -38,7 +41,7 @@ def test_the_bonus_is_the_clipped_logarithm_of_the_actions_probability():
     actions = np.array([1, 0, 1])
     logs = log_policy(Q, 0.03)[np.arange(3), actions]
     expected = 0.9 * np.maximum(0.03 * logs, -1.0)
-    found = munchausen_bonus(SETTINGS, jnp.asarray(Q, jnp.float32), jnp.asarray(actions))
+    found = BONUS(SETTINGS, jnp.asarray(Q, jnp.float32), jnp.asarray(actions))
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert found[2] == pytest.approx(-0.9)  # at the floor
 
@@ -48,7 +51,7 @@ def test_of_quantiles_each_is_averaged_over_the_actions():
     outputs = random.normal(size=(3, 4, 5))
     logs = log_policy(Q, 0.5)
     expected = np.einsum("ba,bak->bk", np.exp(logs), outputs - 0.5 * logs[:, :, None])
-    found = soft_bootstrap(
+    found = BOOTSTRAP(
         LearningSettings(munchausen=True, munchausen_temperature=0.5),
         jnp.asarray(Q, jnp.float32),
         jnp.asarray(outputs, jnp.float32),
@@ -59,9 +62,9 @@ def test_of_quantiles_each_is_averaged_over_the_actions():
 def test_an_action_that_is_not_allowed_counts_for_nothing():
     allowed, forbidden = jnp.float32([[1.0, 2.0]]), jnp.float32([[1.0, 2.0, -jnp.inf]])
     np.testing.assert_allclose(
-        soft_bootstrap(SETTINGS, forbidden, forbidden), soft_bootstrap(SETTINGS, allowed, allowed)
+        BOOTSTRAP(SETTINGS, forbidden, forbidden), BOOTSTRAP(SETTINGS, allowed, allowed)
     )
-    assert munchausen_bonus(SETTINGS, forbidden, jnp.array([1])) == pytest.approx(0, abs=1e-6)
+    assert BONUS(SETTINGS, forbidden, jnp.array([1])) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["mean", "qr"])

@@ -12,6 +12,7 @@ from frankrl.learning import NO_NOISE, init_learner, update
 from frankrl.learning.recurrent import sequence_cloning_terms, sequence_terms
 
 ALPHA = 0.5
+TERMS = jax.jit(sequence_terms, static_argnums=(0, 1))
 
 
 @functools.cache
@@ -66,7 +67,7 @@ def test_cql_adds_its_term_to_each_step_of_a_sequence_that_belongs():
     for alpha in (0.0, ALPHA):
         learning, network = made(cql_weight=alpha)
         params, target = (in_jax(network.init(seed)) for seed in (1, 2))
-        terms = sequence_terms(learning, network, params, target, in_jax(batch), NO_NOISE, None)
+        terms = TERMS(learning, network, params, target, in_jax(batch), NO_NOISE, None)
         found.append(terms.of_rows.of_loss)
     _, losses = outputs_in_a_loop(network, network.init(1), batch)
     expected = float(found[0].loss) + ALPHA * losses[batch.belongs].mean()

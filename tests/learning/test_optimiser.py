@@ -61,17 +61,21 @@ def test_an_optimiser_gets_the_parameters_in_their_structure():
     settings = settings_of(optimiser=masked_decay, max_gradient_norm=None).learning
     network = network_of(settings_of())
     layout, weights = network.layout, jnp.asarray(network.layout.flatten(network.init(0)))
-    state = init_optimiser(settings, layout, weights)
+    state = jax.jit(functools.partial(init_optimiser, settings, layout))(weights)
+    step = jax.jit(functools.partial(optimiser_step, settings, layout))
     plain, tree = masked_decay(RATE), layout.unflatten(weights)
     expected = plain.init(tree)
+
+    @jax.jit
+    def plain_step(gradient, tree, state):
+        steps, state = plain.update(layout.unflatten(gradient), state, tree, value=1.5)
+        return optax.apply_updates(tree, steps), state
+
     random = np.random.default_rng(0)
     for _ in range(3):
         gradient = jnp.asarray(random.normal(size=layout.size).astype(np.float32))
-        weights, state = optimiser_step(
-            settings, layout, state, Gradient(gradient, weights, jnp.float32(1.5), RATE)
-        )
-        steps, expected = plain.update(layout.unflatten(gradient), expected, tree, value=1.5)
-        tree = optax.apply_updates(tree, steps)
+        weights, state = step(state, Gradient(gradient, weights, jnp.float32(1.5), RATE))
+        tree, expected = plain_step(gradient, tree, expected)
     np.testing.assert_allclose(weights, layout.flatten(tree), rtol=1e-6)
     assert all(leaf.dtype != jax.random.key(0).dtype for leaf in jax.tree.leaves(state))
 

@@ -73,12 +73,15 @@ def by_optax(learning, network, rollout, order):
             (targets[rows] - q_values[jnp.arange(len(rows)), actions[rows].astype(int)]) ** 2
         )
 
-    found = jax.jit(jax.value_and_grad(loss))
-    for rows in order:
-        value, gradient = found(params, rows)
-        seen.append((value, optax.tree.norm(gradient)))
+    @jax.jit
+    def one(params, state, rows):
+        value, gradient = jax.value_and_grad(loss)(params, rows)
         steps, state = optimiser.update(gradient, state)
-        params = optax.apply_updates(params, steps)
+        return optax.apply_updates(params, steps), state, (value, optax.tree.norm(gradient))
+
+    for rows in order:
+        params, state, found = one(params, state, rows)
+        seen.append(found)
     return params, np.array(seen)
 
 

@@ -1,5 +1,6 @@
 """Updates from sequences beside a loop over time, without a scan or a derivative by hand."""
 
+import functools
 from dataclasses import replace
 
 import jax
@@ -197,7 +198,8 @@ def test_a_burn_in_is_the_same_as_beginning_with_the_memory_that_it_leads_to():
         return terms.of_rows.of_loss.gradients
 
     found = gradients(batch)
-    expected = gradients(_without_burn_in(network, params, batch))
+    shorter = jax.jit(functools.partial(_without_burn_in, network))(params, batch)
+    expected = gradients(shorter)
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
@@ -227,9 +229,14 @@ def test_a_gru_that_forgets_all_learns_as_a_layer_of_tanh():
             for leaf in (now, batch.action, batch.reward, arrived, batch.discount)
         )
     )
-    next_q = plain.q_values(own, rows.next_observation)
-    targets = td_target(rows.reward, rows.discount, bootstrap_values(next_q))
-    expected = batch_loss_terms(plain, own, rows, targets, NO_NOISE, None)
+
+    @jax.jit
+    def terms(own, rows):
+        next_q = plain.q_values(own, rows.next_observation)
+        targets = td_target(rows.reward, rows.discount, bootstrap_values(next_q))
+        return batch_loss_terms(plain, own, rows, targets, NO_NOISE, None)
+
+    expected = terms(own, rows)
     of_loss = found.of_rows.of_loss
     np.testing.assert_allclose(of_loss.loss, expected.loss, rtol=1e-5)
     np.testing.assert_allclose(

@@ -1,5 +1,7 @@
 """Value rescaling beside its equations in float64, and beside rlax."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +11,10 @@ from small_networks import KINDS, settings_of
 
 from frankrl.core.types import Transition
 from frankrl.core.value_scale import on_value_scale
-from frankrl.learning import bootstrap_values, make_head, td_target
-from frankrl.learning.rescaling import rescaled, unscaled
+from frankrl.learning import bootstrap_values, make_head, rescaling, td_target
 
+rescaled, unscaled = jax.jit(rescaling.rescaled), jax.jit(rescaling.unscaled)
+TARGET = jax.jit(td_target, static_argnames="rescaling")
 VALUES = np.float32([0, 1e-6, 1e-3, 0.5, 1, 3, 24, 1e3, 1e5, 3e6])
 BOTH = np.concatenate([-VALUES[::-1], VALUES])
 
@@ -49,6 +52,8 @@ def test_a_target_is_the_one_of_rlax():
     action, reward = random.integers(0, 4, 16), (50 * random.normal(size=16)).astype(np.float32)
     discount = np.where(random.random(16) < 0.3, 0, 0.97).astype(np.float32)
 
+    @jax.jit
+    @jax.vmap
     def one(*given):
         own, action, reward, discount, target, picker = given
         best = jnp.argmax(picker)
@@ -58,27 +63,25 @@ def test_a_target_is_the_one_of_rlax():
         )
         return y - own[action]
 
-    expected = jax.vmap(one)(q, action, reward, discount, target_q, picker)
-    values = bootstrap_values(jnp.asarray(target_q), jnp.asarray(picker))
-    y = td_target(jnp.asarray(reward), jnp.asarray(discount), values, rescaling=True)
-    np.testing.assert_allclose(y - q[np.arange(16), action], expected, rtol=2e-3, atol=2e-3)
+    expected = one(q, action, reward, discount, target_q, picker)
+    values = jax.jit(bootstrap_values)(target_q, picker)
+    y = TARGET(jnp.asarray(reward), jnp.asarray(discount), values, rescaling=True)
+    np.testing.assert_allclose(
+        np.asarray(y) - q[np.arange(16), action], expected, rtol=2e-3, atol=2e-3
+    )
 
 
 def test_n_step_targets_agree_with_rlaxs_transformed_ones():
     """Over one step rlax's transformed n-step Q-learning is the same."""
     q = np.float32([[0.3, -1.0], [2.0, 0.5]])
-    found = td_target(jnp.float32([7.0]), jnp.float32([0.9]), jnp.float32([2.0]), rescaling=True)
-    expected = rlax.transformed_n_step_q_learning(
-        jnp.asarray(q[:1]),
-        jnp.array([0]),
-        jnp.asarray(q[1:]),
-        jnp.array([0]),
-        jnp.float32([7.0]),
-        jnp.float32([0.9]),
-        1,
-        tx_pair=rlax.SIGNED_HYPERBOLIC_PAIR,
+    found = TARGET(jnp.float32([7.0]), jnp.float32([0.9]), jnp.float32([2.0]), rescaling=True)
+    peer = functools.partial(
+        rlax.transformed_n_step_q_learning, n=1, tx_pair=rlax.SIGNED_HYPERBOLIC_PAIR
     )
-    np.testing.assert_allclose(found - q[0, 0], expected, rtol=1e-4)
+    expected = jax.jit(peer)(
+        q[:1], jnp.array([0]), q[1:], jnp.array([0]), np.float32([7.0]), np.float32([0.9])
+    )
+    np.testing.assert_allclose(np.asarray(found) - q[0, 0], expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -95,7 +98,7 @@ def test_every_head_learns_on_the_scale(kind):
         outputs = jnp.asarray(np.log(np.maximum(near / 10, 1e-9)), jnp.float32)[None]
     elif kind != "mean":
         outputs = jnp.full((1, 7), following, jnp.float32)
-    by_hand = rescaled(5.0 + 0.5 * unscaled(jnp.float32(following)))
-    found = head.target_mean(head.target(transition, outputs))
+    by_hand = rescaled(5.0 + 0.5 * unscaled(np.float32(following)))
+    found = jax.jit(lambda *given: head.target_mean(head.target(*given)))(transition, outputs)
     np.testing.assert_allclose(found, [by_hand], atol=0.02 if kind == "c51" else 1e-5)
     assert "value_rescaling" in head.target_note

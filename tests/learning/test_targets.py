@@ -60,7 +60,7 @@ def test_each_quantile_of_the_future_is_discounted_alike(discount):
 @pytest.mark.parametrize("seed", range(3))
 def test_td_error_agrees_with_rlax_q_learning(seed):
     q_values, target_next, _, action, reward, discount = random_batch(seed)
-    expected = jax.vmap(rlax.q_learning)(
+    expected = jax.jit(jax.vmap(rlax.q_learning))(
         q_values, action.astype(np.int32), reward, discount, target_next
     )
     y = td_target(reward, discount, bootstrap_values(target_next))
@@ -70,7 +70,7 @@ def test_td_error_agrees_with_rlax_q_learning(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_td_error_agrees_with_rlax_double_q_learning(seed):
     q_values, target_next, online_next, action, reward, discount = random_batch(seed)
-    expected = jax.vmap(rlax.double_q_learning)(
+    expected = jax.jit(jax.vmap(rlax.double_q_learning))(
         q_values, action.astype(np.int32), reward, discount, target_next, online_next
     )
     y = td_target(reward, discount, bootstrap_values(target_next, online_next))

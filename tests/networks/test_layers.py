@@ -3,7 +3,6 @@
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_networks import in_jax, network_of, numbers, settings_of
@@ -116,7 +115,8 @@ def test_each_noisy_layer_has_numbers_of_its_own_also_below_a_normalisation():
 def test_the_moments_of_a_noisy_layer_are_those_of_the_paper():
     """f(x)² = |x|, so a weight's variance is Σ² E|x| E|y| = Σ² · 2/π, a bias's σ² √(2/π)."""
     params = Noisy(Dense(8)).init(SeededInitializer(0), 4)
-    draws = jax.vmap(lambda noise: perturb(params, noise))(standard_normals((20_000, 12)))
+    perturbed = jax.jit(jax.vmap(lambda noise: perturb(params, noise)))
+    draws = perturbed(standard_normals((20_000, 12)))
     weights, biases = np.asarray(draws.weight), np.asarray(draws.bias)
     np.testing.assert_allclose(weights.mean(axis=0), params.weight, atol=0.012)
     np.testing.assert_allclose(biases.mean(axis=0), params.bias, atol=0.012)
@@ -137,7 +137,7 @@ def test_noise_begins_at_half_the_bound_of_the_weights(inputs):
 def test_large_inputs_neither_overflow_nor_break_the_gradient(name):
     inputs = np.float32([[1e4, -1e4, 1e30, -1e30]])
     assert np.isfinite(activate(name, inputs)).all()
-    slopes = jax.grad(lambda x: activate(name, x).sum())(jnp.asarray(inputs))
+    slopes = jax.jit(jax.grad(lambda x: activate(name, x).sum()))(inputs)
     assert np.isfinite(slopes).all()
 
 

@@ -93,10 +93,8 @@ SETUPS = {
 SOME = (
     "one_env_n_step",
     "capacity_is_no_multiple",
-    "begun_later",
     "chunk_larger_than_the_buffer",
     "stack_begun_later",
-    "stack_longer_than_n",
 )
 
 

@@ -17,7 +17,7 @@ from frankrl.training.rounds import compiled_learn
         (1.0, {0, 4}, "prioritised"),
         (0.3, {0, 1, 2}, "uniform"),
         (0.1, {0, 1}, "uniform"),
-        (2.3, {0, 9, 10}, "uniform"),
+        pytest.param(2.3, {0, 9, 10}, "uniform", marks=pytest.mark.slow),
         (2.3, {0, 9, 10}, "prioritised"),
     ],
 )
