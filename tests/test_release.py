@@ -20,3 +20,10 @@ def test_citation_and_changelog_name_the_version_of_pyproject_and_one_date():
 def test_every_version_of_the_changelog_has_its_link():
     headings = re.findall(r"^## \[(\S+)\]", CHANGELOG, re.M)
     assert headings == re.findall(r"^\[(\S+)\]: https://", CHANGELOG, re.M)
+
+
+def test_the_hooks_before_a_commit_run_the_ruff_that_ci_runs():
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    pinned = (ROOT / ".ci" / "constraints.txt").read_text("utf-8")
+    (hook,) = re.findall(r"ruff-pre-commit\n +rev: v(\S+)", hooks)
+    assert re.search(r"^ruff==(\S+)$", pinned, re.M)[1] == hook
