@@ -6,6 +6,7 @@
 - `<!-- frank: robustness -->` becomes the table of what `scripts/robustness` found;
 - `<!-- frank: warnings -->` becomes what the dashboard's own page says of its warnings;
 - `<!-- frank: explain -->` becomes what `frank explain` prints;
+- `<!-- frank: dependencies GROUP -->` becomes a table of packages that Frank asks for;
 - `<!-- claim: NAME -->` becomes the table and the figure that `frank experiment NAME` wrote;
 - `<!-- differs: NAME from ARM -->` becomes what differs in it clearly from one of its arms;
 - `<!-- walk: NAME -->` becomes a part of the page "Step by step" (`walk.py`);
@@ -49,6 +50,7 @@ from frankrl.core.figures import figure  # noqa: E402
 _VALUE = re.compile(r"<!-- value: (?P<preset>[\w.-]+)\.(?P<setting>\w+) -->")
 _CLAIM = re.compile(r"<!-- claim: (?P<name>\w+) -->")
 _DIFFERS = re.compile(r"<!-- differs: (?P<name>\w+) from (?P<base>[^>]+?) -->")
+_DEPENDENCIES = re.compile(r"<!-- frank: dependencies (?P<group>\w+) -->")
 _WALK = re.compile(r"^.*<!-- walk: (?P<name>[^>]+?) -->$", re.MULTILINE)
 _SOURCE_OF = re.compile(r"^.*<!-- source: (?P<name>[\w.]+) -->$", re.MULTILINE)
 _PAGE_OF = re.compile(r"^.*<!-- page: (?P<name>[\w.]+) -->$", re.MULTILINE)
@@ -74,9 +76,10 @@ def built(name: str, markdown: str) -> str:
     for marker, written in _WRITTEN.items():
         if marker in markdown:
             markdown = markdown.replace(marker, written())
+    markdown = _DEPENDENCIES.sub(lambda m: _dependencies(m["group"]), markdown)
     markdown = _CLAIM.sub(lambda m: _claim(m["name"]), markdown)
     markdown = _DIFFERS.sub(lambda m: _differing(m["name"], m["base"]), markdown)
-    markdown = _WALK.sub(lambda m: _walk().shown(m["name"]), markdown)
+    markdown = _WALK.sub(lambda m: _beside("walk").shown(m["name"]), markdown)
     markdown = _SOURCE_OF.sub(lambda m: _source(m["name"]), markdown)
     markdown = _PAGE_OF.sub(lambda m: _whole_file(m["name"]), markdown)
     return _VALUE.sub(_checked_value, markdown)
@@ -131,6 +134,23 @@ def _explained() -> str:
     return f"```text\n{told.getvalue()}```"
 
 
+def _dependencies(group: str) -> str:
+    """The packages of pyproject.toml: `core`, `extras` or `development`."""
+    kinds = _beside("dependencies")
+    try:
+        found = kinds.dependencies()
+    except KeyError as error:
+        raise PageError(f"dependencies.toml says nothing of {error}") from error
+
+    def kind(one: Any) -> str:
+        if one.group == kinds.CORE:
+            return "core"
+        return "development" if one.group in kinds.DEVELOPMENT else "extras"
+
+    rows = kinds.shown([one for one in found if kind(one) == group])
+    return _table(("package", "for", "versions", "licence", "why"), rows)
+
+
 def _claim(name: str) -> str:
     """What an experiment found, as its command wrote it, without the sentence at its end."""
     written = (_CLAIMS / f"{name}.md").read_text("utf-8").rstrip()
@@ -167,11 +187,11 @@ def _with_interval(name: str, score: dict[str, float]) -> str:
     return f"{name} {low} … {high}"
 
 
-def _walk() -> Any:
-    """The module beside this one; it trains, so it is imported where it is needed."""
+def _beside(module: str) -> Any:
+    """A module beside this one. `walk` trains, so each is imported where it is needed."""
     sys.path.insert(0, str(Path(__file__).parent))
     try:
-        return importlib.import_module("walk")
+        return importlib.import_module(module)
     finally:
         sys.path.pop(0)
 

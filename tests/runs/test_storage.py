@@ -195,3 +195,5 @@ def test_a_missing_package_is_named_with_the_extra_that_installs_it(monkeypatch)
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(MissingExtraError, match=r"'fsspec'.*frankrl\[remote-storage\]"):
         open_storage("memory://x")
+    with pytest.raises(MissingExtraError, match=r"'fsspec'.*frankrl\[s3\]"):
+        open_storage("s3://bucket/x")

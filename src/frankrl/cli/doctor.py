@@ -7,12 +7,14 @@ import os
 import platform
 import re
 import shutil
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from frankrl.cli.output import print_result
 from frankrl.cli.parsing import parse
+from frankrl.cli.two_columns import entry, text_width
 from frankrl.core.figures import counted
 
 _PACKAGE = "frankrl"
@@ -77,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
         print_result(line)
     print_result("")
     for sentence in advice or ["All is well."]:
-        print_result(sentence)
+        print_result(textwrap.fill(sentence, text_width(), break_on_hyphens=False))
     return 0
 
 
@@ -239,7 +241,6 @@ def _lines(found: Findings) -> Iterator[str]:
         "extras": ", ".join(installed) or "none",
         "not installed": f"{', '.join(lacking)} (pip install 'frankrl[NAME]')" if lacking else "",
     }
-    width = max(map(len, rows))
+    indent = max(map(len, rows)) + 2
     for name, text in rows.items():
-        if text:
-            yield f"{name:{width}}  {text}"
+        yield from entry(name, text, indent, text_width())

@@ -22,7 +22,7 @@ from frankrl.core.wording import command_line
 _GROUPS = {
     "Train": {
         "train": "train a Deep Q-Network, or continue a run",
-        "sweep": "search settings: many trials over several seeds, and the best ones as a preset",
+        "sweep": "search settings over several seeds; the best become a preset",
         "experiment": "test a claim: train with one thing changed, over several seeds",
     },
     "Look at runs": {
@@ -39,8 +39,8 @@ _GROUPS = {
         "fetch": "copy a published run from shared storage into a run folder",
     },
     "This machine, and many": {
-        "doctor": "say what this installation and this machine have, and what would help",
-        "cluster": "print the resource by which Ray tells this machine's CPU model apart",
+        "doctor": "say what this machine has, and what would help",
+        "cluster": "print this machine's CPU model as a resource for Ray",
         "job": "do one job that another command has printed",
         "completion": "print what a shell needs to complete commands and options",
     },

@@ -1,5 +1,6 @@
 """Tables on standard output: fitted to a terminal, and as plain columns anywhere else."""
 
+import re
 from collections.abc import Collection, Sequence
 
 from rich.cells import cell_len
@@ -37,11 +38,27 @@ def print_table(rows: Sequence[Sequence[str]], numbers: Collection[int] = ()) ->
     for i in kept:
         justify = "right" if i in numbers else "left"
         table.add_column(Text(rows[0][i]), justify=justify, no_wrap=i in numbers, overflow="fold")
+    room = console.width - sum(max(cell_len(row[i]) for row in rows) + _GAP for i in kept[1:])
     for row in rows[1:]:
-        table.add_row(*(Text(row[i]) for i in kept))
+        table.add_row(Text(folded(row[0], room)), *(Text(row[i]) for i in kept[1:]))
     console.print(table)
     if left := [title for i, title in enumerate(rows[0]) if i not in kept]:
         console.print(Text(f"(left out in this width: {', '.join(left)})", style="dim"))
+
+
+def folded(path: str, width: int) -> str:
+    """A path on lines of a width, which end after a slash or a hyphen where they can.
+
+    Args:
+        path: the path.
+        width: width of its column. [characters]
+    """
+    lines = [""]
+    for part in re.findall(r"[^/-]*[/-]?", path):
+        if cell_len(lines[-1] + part) > width and lines[-1]:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def fitting(rows: Sequence[Sequence[str]], width: int) -> list[int]:

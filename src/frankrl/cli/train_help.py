@@ -1,9 +1,8 @@
 """The short help of `frank train`: what matters first."""
 
-import textwrap
-from collections.abc import Iterator
 from typing import Any
 
+from frankrl.cli.two_columns import entry, text_width
 from frankrl.config import Settings, meaning_of
 from frankrl.config.choices import NONE
 
@@ -33,7 +32,7 @@ _SETTINGS = (
     "hidden_widths",
 )
 """The settings that decide most, in the order in which one thinks of them."""
-_WIDTH, _INDENT = 100, 34
+_INDENT = 34
 
 
 def short_help(preset: str, settings: Settings) -> str:
@@ -47,17 +46,17 @@ def short_help(preset: str, settings: Settings) -> str:
     lines = [
         "Train a Deep Q-Network on a Gymnasium environment.",
         "",
-        "usage: frank train ENV [OPTIONS]                  such as: frank train LunarLander-v3",
+        "usage: frank train ENV [OPTIONS]                  ENV is such as LunarLander-v3",
         "       frank train --resume RUN [OPTIONS]         continue a run",
-        "       frank train ENV --dataset NAME [OPTIONS]   learn from what others have collected",
+        "       frank train ENV --dataset NAME [OPTIONS]   learn from recorded data",
         "",
         "options:",
-        *(line for flag, text in _OPTIONS.items() for line in _entry(flag, text)),
+        *(line for flag, text in _OPTIONS.items() for line in _lines(flag, text)),
         "",
         f"the settings that matter first, with the values of the preset {preset}:",
     ]
     for name in _SETTINGS:
-        lines += _entry(f"--{name.replace('_', '-')} {_shown(values[name])}", _first(name))
+        lines += _lines(f"--{name.replace('_', '-')} {_shown(values[name])}", _first(name))
     more = len(values) - len(_SETTINGS)
     lines += ["", f"`frank train --help-all` shows every option and {more} more settings."]
     return "\n".join(lines)
@@ -82,12 +81,5 @@ def _first(name: str) -> str:
     return sentence.split(". ")[0].split("; ")[0].rstrip(".") + unit
 
 
-def _entry(head: str, text: str) -> Iterator[str]:
-    """An option and what it does, in two columns."""
-    head = f"  {head}".rstrip()
-    if len(head) >= _INDENT:
-        yield head
-        head = ""
-    for line in textwrap.wrap(text, _WIDTH - _INDENT):
-        yield f"{head:{_INDENT}}{line}"
-        head = ""
+def _lines(flag: str, text: str) -> list[str]:
+    return list(entry(f"  {flag}".rstrip(), text, _INDENT, text_width()))

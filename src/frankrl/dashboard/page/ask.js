@@ -41,7 +41,8 @@ export function newest() {
   return {
     async run(task) {
       running.abort();
-      const own = (running = new AbortController());
+      const own = new AbortController();
+      running = own;
       try {
         return await task(own.signal);
       } catch (error) {

@@ -15,27 +15,38 @@ export function h(tag, attributes = {}, ...children) {
 /** An SVG element with attributes and children. */
 export function s(tag, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) if (value != null) element.setAttribute(name, value);
+  for (const [name, value] of Object.entries(attributes))
+    if (value != null) element.setAttribute(name, value);
   element.append(...children.flat().filter((child) => child != null));
   return element;
 }
 
 /** A bar between two places on a scale, each from 0 to 1, with a line across at a third. */
 export function bar(from, to, mark) {
-  const shown = from == null ? [] : [
-    s("rect", { x: 100 * from, width: 100 * (to - from), y: 1, height: 8 }),
-    s("line", { x1: 100 * mark, x2: 100 * mark, y1: 0, y2: 10 }),
-  ];
-  return s("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, shown);
+  const shown =
+    from == null
+      ? []
+      : [
+          s("rect", { x: 100 * from, width: 100 * (to - from), y: 1, height: 8 }),
+          s("line", { x1: 100 * mark, x2: 100 * mark, y1: 0, y2: 10 }),
+        ];
+  return s(
+    "svg",
+    { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
+    shown,
+  );
 }
 
 /** A sample of a line for a legend. */
 export function lineSample(attributes) {
-  return s("svg", { viewBox: "0 0 32 8", class: "sample", "aria-hidden": "true" },
-    s("line", { x1: 0, x2: 32, y1: 4, y2: 4, ...attributes }));
+  return s(
+    "svg",
+    { viewBox: "0 0 32 8", class: "sample", "aria-hidden": "true" },
+    s("line", { x1: 0, x2: 32, y1: 4, y2: 4, ...attributes }),
+  );
 }
 
-/** Change an element's text only if it is another one, so that screen readers do not read it again. */
+/** Change an element's text if it is another one: screen readers would read the same one again. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -62,16 +73,27 @@ export function arrange(body, wanted) {
 
 /** The head of a column that the table can be sorted by. */
 export function sortHead(key, title, attributes = {}) {
-  return h("th", { scope: "col", ...attributes },
-    h("button", { type: "button", "data-sort": key, id: `sort-${key}` }, title, h("span", { "aria-hidden": "true" })));
+  return h(
+    "th",
+    { scope: "col", ...attributes },
+    h(
+      "button",
+      { type: "button", "data-sort": key, id: `sort-${key}` },
+      title,
+      h("span", { "aria-hidden": "true" }),
+    ),
+  );
 }
 
 /** Mark the column that a table is sorted by. */
 export function markSorted(head, order) {
   for (const button of head.querySelectorAll("button[data-sort]")) {
-    const sorted = order.key === button.dataset.sort ? (order.down ? "descending" : "ascending") : "none";
+    const sorted =
+      order.key === button.dataset.sort ? (order.down ? "descending" : "ascending") : "none";
     button.parentElement.setAttribute("aria-sort", sorted);
-    button.querySelector("span").textContent = { descending: " ▾", ascending: " ▴", none: "" }[sorted];
+    button.querySelector("span").textContent = { descending: " ▾", ascending: " ▴", none: "" }[
+      sorted
+    ];
   }
 }
 
@@ -96,16 +118,35 @@ export function qTable(heading, names, values, marked, mark, short = "Q") {
   const scale = known.length ? roundUp(best - Math.min(...known)) : 0;
   const place = (value) => (value == null ? null : scale ? 1 + (value - best) / scale : 1);
   const rows = names.map((name, action) =>
-    h("tr", { class: action === marked ? "marked" : null },
+    h(
+      "tr",
+      { class: action === marked ? "marked" : null },
       h("th", { scope: "row" }, name, action === marked ? h("mark", {}, mark) : null),
       h("td", { class: "number" }, written(values[action])),
-      h("td", {}, bar(place(values[action]), 1, 1))));
-  return h("table", { class: "values" },
+      h("td", {}, bar(place(values[action]), 1, 1)),
+    ),
+  );
+  return h(
+    "table",
+    { class: "values" },
     h("colgroup", {}, h("col", { class: "name" }), h("col", { class: "size" }), h("col")),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "action"),
-      h("th", { scope: "col", class: "number" }, heading),
-      h("th", { scope: "col", class: "scale" }, `${short} − max ${short}, ${scale ? `−${scale} … 0` : "all equal"}`))),
-    h("tbody", {}, rows));
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        h("th", { scope: "col" }, "action"),
+        h("th", { scope: "col", class: "number" }, heading),
+        h(
+          "th",
+          { scope: "col", class: "scale" },
+          `${short} − max ${short}, ${scale ? `−${scale} … 0` : "all equal"}`,
+        ),
+      ),
+    ),
+    h("tbody", {}, rows),
+  );
 }
 
 const STEPS = [1, 1.5, 2, 3, 4, 5, 6, 8, 10];

@@ -5,9 +5,9 @@ import { jobs } from "./jobs.js";
 import { learning } from "./learning.js";
 import { showRuns } from "./runs.js";
 import { settings } from "./settings.js";
+import { choose, onChange, readAddress, state, takeRows, VIEWS } from "./state.js";
 import { sweep } from "./sweep.js";
 import { showSweeps } from "./sweeps.js";
-import { VIEWS, choose, onChange, readAddress, state, takeRows } from "./state.js";
 import { update } from "./update.js";
 import { warnings } from "./warnings.js";
 import { watch } from "./watch.js";
@@ -28,31 +28,50 @@ function show() {
     showLinks();
   }
   // Two views are for what not every folder holds.
-  for (const [name, count] of [["sweep", state.sweeps.size], ["jobs", state.jobs]]) {
+  for (const [name, count] of [
+    ["sweep", state.sweeps.size],
+    ["jobs", state.jobs],
+  ]) {
     document.getElementById(`view-${name}`).parentElement.hidden = !count && shown !== name;
   }
   view.update();
 }
 
 function showLinks() {
-  document.getElementById("views").replaceChildren(...Object.entries(VIEWS).map(([name, title]) =>
-    h("li", {}, h("button", {
-      type: "button", id: `view-${name}`, "aria-current": state.view === name ? "page" : null,
-      click: () => {
-        choose({ view: name });
-        document.getElementById(`view-${name}`).focus();
-      },
-    }, title))));
+  document.getElementById("views").replaceChildren(
+    ...Object.entries(VIEWS).map(([name, title]) =>
+      h(
+        "li",
+        {},
+        h(
+          "button",
+          {
+            type: "button",
+            id: `view-${name}`,
+            "aria-current": state.view === name ? "page" : null,
+            click: () => {
+              choose({ view: name });
+              document.getElementById(`view-${name}`).focus();
+            },
+          },
+          title,
+        ),
+      ),
+    ),
+  );
 }
 
 function listen() {
   const events = new EventSource("events");
-  events.addEventListener("open", () => { connection.textContent = "live"; });
+  events.addEventListener("open", () => {
+    connection.textContent = "live";
+  });
   events.addEventListener("message", (event) => takeRows(JSON.parse(event.data)));
   events.addEventListener("error", async () => {
     connection.textContent = "not connected; the page keeps trying";
     const why = await reason();
-    if (events.readyState !== EventSource.OPEN && why) connection.textContent = `not connected: ${why} The page keeps trying`;
+    if (events.readyState !== EventSource.OPEN && why)
+      connection.textContent = `not connected: ${why} The page keeps trying`;
     // The browser reopens a stream that breaks, but not one that the server refused.
     if (events.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN_MS);
   });
@@ -77,6 +96,9 @@ readAddress();
 showSweeps();
 showRuns();
 onChange(show);
-addEventListener("hashchange", () => { readAddress(); choose({}); });
+addEventListener("hashchange", () => {
+  readAddress();
+  choose({});
+});
 show();
 listen();

@@ -20,7 +20,12 @@ export function panelLayout(colour, title, type = "linear") {
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: colour("--ink"), family: "system-ui, sans-serif", size: 12 },
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
-    xaxis: { title: { text: title }, gridcolor: colour("--line"), zerolinecolor: colour("--line"), rangemode: "tozero" },
+    xaxis: {
+      title: { text: title },
+      gridcolor: colour("--line"),
+      zerolinecolor: colour("--line"),
+      rangemode: "tozero",
+    },
     yaxis: { type, gridcolor: colour("--line"), zerolinecolor: colour("--quiet") },
   };
 }

@@ -7,11 +7,21 @@ import { choose, focused, state } from "./state.js";
 export function runChoice() {
   if (!state.loaded) return note("Looking for runs …");
   if (!focused()) {
-    return note(state.rows.size ? "Select a run in the table first." : "There is no run here yet. Start one with frank train.");
+    return note(
+      state.rows.size
+        ? "Select a run in the table first."
+        : "There is no run here yet. Start one with frank train.",
+    );
   }
-  const options = state.selected.filter((id) => state.rows.has(id)).map((id) =>
-    h("option", { value: id, selected: id === state.focus }, state.rows.get(id).name));
-  return h("label", {}, "Run ", h("select", { id: "focus", change: (event) => choose({ focus: event.target.value }) }, options));
+  const options = state.selected
+    .filter((id) => state.rows.has(id))
+    .map((id) => h("option", { value: id, selected: id === state.focus }, state.rows.get(id).name));
+  return h(
+    "label",
+    {},
+    "Run ",
+    h("select", { id: "focus", change: (event) => choose({ focus: event.target.value }) }, options),
+  );
 }
 
 /** A progress bar with a text, which counts in a unit. */

@@ -21,7 +21,9 @@ export function settings(place) {
     of = wanted;
     payload = null;
     if (!wanted) {
-      content.replaceChildren(note("Select one or several runs in the table to see their settings."));
+      content.replaceChildren(
+        note("Select one or several runs in the table to see their settings."),
+      );
       return;
     }
     try {
@@ -37,18 +39,48 @@ export function settings(place) {
     if (!payload) return;
     const several = payload.runs.length > 1;
     const rows = payload.rows.filter((row) => row.differs || !several || all.checked);
-    content.replaceChildren(rows.length ? table(payload.runs, rows, all.checked) : note("These runs differ in nothing."));
+    content.replaceChildren(
+      rows.length ? table(payload.runs, rows, all.checked) : note("These runs differ in nothing."),
+    );
   }
 
   return { update, leave: () => asking.stop() };
 }
 
 function table(runs, rows, marked) {
-  return h("div", { class: "scrolling", role: "region", tabindex: 0, "aria-label": "Settings of the selected runs" },
-    h("table", { class: "settings-table" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "setting"), runs.map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, rows.map((row) =>
-        h("tr", { class: marked && row.differs ? "marked" : null },
-          h("th", { scope: "row", title: row.meaning || null }, `${row.group}.${row.name}`),
-          row.values.map((value) => h("td", {}, value ?? "–")))))));
+  return h(
+    "div",
+    {
+      class: "scrolling",
+      role: "region",
+      tabindex: 0,
+      "aria-label": "Settings of the selected runs",
+    },
+    h(
+      "table",
+      { class: "settings-table" },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "col" }, "setting"),
+          runs.map((name) => h("th", { scope: "col" }, name)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((row) =>
+          h(
+            "tr",
+            { class: marked && row.differs ? "marked" : null },
+            h("th", { scope: "row", title: row.meaning || null }, `${row.group}.${row.name}`),
+            row.values.map((value) => h("td", {}, value ?? "–")),
+          ),
+        ),
+      ),
+    ),
+  );
 }

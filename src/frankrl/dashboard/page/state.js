@@ -1,7 +1,20 @@
 // The state of the page. The user's choice is stored in the address, so it can be bookmarked.
 
-export const VIEWS = { learning: "Learning", watch: "Watch", update: "Open an update", settings: "Settings", warnings: "Warnings", sweep: "Sweep", jobs: "Jobs" };
-export const SMOOTHINGS = { 1: "none", 5: "mean of 5 points", 15: "mean of 15 points", 45: "mean of 45 points" };
+export const VIEWS = {
+  learning: "Learning",
+  watch: "Watch",
+  update: "Open an update",
+  settings: "Settings",
+  warnings: "Warnings",
+  sweep: "Sweep",
+  jobs: "Jobs",
+};
+export const SMOOTHINGS = {
+  1: "none",
+  5: "mean of 5 points",
+  15: "mean of 15 points",
+  45: "mean of 45 points",
+};
 export const AXES = { env_steps: "env steps", updates: "updates", seconds: "seconds" };
 
 export const state = {
@@ -54,7 +67,8 @@ function takeSweeps(sweeps) {
     state.sweep = byTime[0]?.id ?? "";
   }
   // A sweep's own folder is shown: its page comes first, unless the address says otherwise.
-  if (!state.loaded && sweeps.some((sweep) => sweep.is_root) && !location.hash) state.view = "sweep";
+  if (!state.loaded && sweeps.some((sweep) => sweep.is_root) && !location.hash)
+    state.view = "sweep";
 }
 
 /** The run to select at first: the one written last. */

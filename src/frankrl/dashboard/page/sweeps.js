@@ -13,12 +13,24 @@ const lines = new Map();
 /** Keep the table up to date. */
 export function showSweeps() {
   const section = document.getElementById("sweeps-section");
-  const head = h("thead", {}, h("tr", {}, COLUMNS.map((title) => h("th", { scope: "col", class: classOf(title) }, title))));
-  document.getElementById("sweeps").replaceChildren(h("table", { class: "sweeps-table" }, head, body));
+  const head = h(
+    "thead",
+    {},
+    h(
+      "tr",
+      {},
+      COLUMNS.map((title) => h("th", { scope: "col", class: classOf(title) }, title)),
+    ),
+  );
+  document
+    .getElementById("sweeps")
+    .replaceChildren(h("table", { class: "sweeps-table" }, head, body));
   const draw = () => {
     section.hidden = !state.sweeps.size;
     for (const id of lines.keys()) if (!state.sweeps.has(id)) lines.delete(id);
-    const sweeps = [...state.sweeps.values()].sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+    const sweeps = [...state.sweeps.values()].sort((a, b) =>
+      a.name.localeCompare(b.name, "en", { numeric: true }),
+    );
     arrange(body, sweeps.map(line));
   };
   onChange(draw);
@@ -38,13 +50,19 @@ function line(sweep) {
   if (isShown) link.setAttribute("aria-current", "page");
   else link.removeAttribute("aria-current");
   element.className = isShown ? "chosen" : "";
-  texts(sweep).forEach((text, number) => setText(element.cells[number + 1], text));
+  for (const [number, text] of texts(sweep).entries()) setText(element.cells[number + 1], text);
   return element;
 }
 
 function texts(sweep) {
   if (sweep.error) return ["", "", "cannot be read", "", ""];
-  return [sweep.env_id, sweep.objective, progressOf(sweep), sweep.best_text, sweep.written_at ? ago(sweep.written_at) : ""];
+  return [
+    sweep.env_id,
+    sweep.objective,
+    progressOf(sweep),
+    sweep.best_text,
+    sweep.written_at ? ago(sweep.written_at) : "",
+  ];
 }
 
 /** How far a sweep is: "7 of 12: 5 complete, 1 pruned, 1 running". */
@@ -56,5 +74,8 @@ export function progressOf({ trials, states }) {
 }
 
 function classOf(title) {
-  return [WIDE.has(title) ? "wide" : "", NUMBERS.has(title) ? "number" : ""].filter(Boolean).join(" ") || null;
+  return (
+    [WIDE.has(title) ? "wide" : "", NUMBERS.has(title) ? "number" : ""].filter(Boolean).join(" ") ||
+    null
+  );
 }

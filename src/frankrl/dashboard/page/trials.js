@@ -7,7 +7,12 @@ const FEW = ["trial", "trial-state", "trial-value"];
 
 /** The table; returns how to draw trials, and how to mark one. */
 export function trialTable(place, onPick) {
-  const scrolling = h("div", { class: "scrolling trials", role: "region", tabindex: 0, "aria-label": "Table of trials" });
+  const scrolling = h("div", {
+    class: "scrolling trials",
+    role: "region",
+    tabindex: 0,
+    "aria-label": "Table of trials",
+  });
   place.append(scrolling);
   const body = h("tbody");
   let lines = new Map();
@@ -33,7 +38,10 @@ export function trialTable(place, onPick) {
     order ??= firstOrder("trial-value");
     markSorted(head, order);
     const shown = payload.trials.filter((trial) => !hidden.has(trial.state));
-    arrange(body, shown.sort((a, b) => compare(a, b, payload)).map((trial) => line(trial, payload)));
+    arrange(
+      body,
+      shown.sort((a, b) => compare(a, b, payload)).map((trial) => line(trial, payload)),
+    );
   }
 
   function sort(event) {
@@ -61,24 +69,55 @@ export function trialTable(place, onPick) {
     // Trials without a value come last in either order.
     if (x == null || y == null) return (x == null) - (y == null) || a.number - b.number;
     const natural = typeof x === "string" ? x.localeCompare(y, "en") : x - y;
-    return (order.down ? -natural : natural) || (a.number === payload.best ? -1 : b.number === payload.best ? 1 : a.number - b.number);
+    return (
+      (order.down ? -natural : natural) ||
+      (a.number === payload.best ? -1 : b.number === payload.best ? 1 : a.number - b.number)
+    );
   }
 
   /** The row of a trial. Its elements are reused, so that no click is lost while rows change. */
   function line(trial, payload) {
     if (!lines.has(trial.number)) {
-      const button = h("button", { type: "button", "aria-label": `Mark trial ${trial.number}`, "aria-pressed": "false", click: () => onPick(trial.number) }, String(trial.number));
-      const cells = [...Array(4 + payload.axes.length)].map((_, number) => h("td", { class: number === 1 || number === 2 ? "number" : null }));
-      lines.set(trial.number, { button, element: h("tr", {}, h("th", { scope: "row" }, button), cells, h("td", { class: "reason" })) });
+      const button = h(
+        "button",
+        {
+          type: "button",
+          "aria-label": `Mark trial ${trial.number}`,
+          "aria-pressed": "false",
+          click: () => onPick(trial.number),
+        },
+        String(trial.number),
+      );
+      const cells = [...Array(4 + payload.axes.length)].map((_, number) =>
+        h("td", { class: number === 1 || number === 2 ? "number" : null }),
+      );
+      lines.set(trial.number, {
+        button,
+        element: h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, button),
+          cells,
+          h("td", { class: "reason" }),
+        ),
+      });
     }
     const { element, button } = lines.get(trial.number);
     const cells = [...element.cells];
-    const texts = [trial.number === payload.best ? "complete, the best" : trial.state, trial.text, trial.values.join(" · "), ...trial.settings.map((one) => one ?? "–")];
-    texts.forEach((text, number) => setText(cells[number + 1], text));
+    const texts = [
+      trial.number === payload.best ? "complete, the best" : trial.state,
+      trial.text,
+      trial.values.join(" · "),
+      ...trial.settings.map((one) => one ?? "–"),
+    ];
+    for (const [number, text] of texts.entries()) setText(cells[number + 1], text);
     cells[1].className = `state ${trial.state}`;
     setText(cells.at(-1), trial.reason);
     links(cells.at(-2), trial);
-    const classes = [trial.number === payload.best ? "marked" : "", trial.number === picked ? "chosen" : ""];
+    const classes = [
+      trial.number === payload.best ? "marked" : "",
+      trial.number === picked ? "chosen" : "",
+    ];
     element.className = classes.filter(Boolean).join(" ");
     button.setAttribute("aria-pressed", String(trial.number === picked));
     return element;
@@ -91,7 +130,8 @@ export function trialTable(place, onPick) {
     const element = lines.get(number)?.element;
     if (!element?.isConnected) return;
     const above = element.offsetTop - head.offsetHeight - scrolling.scrollTop;
-    const below = element.offsetTop + element.offsetHeight - scrolling.scrollTop - scrolling.clientHeight;
+    const below =
+      element.offsetTop + element.offsetHeight - scrolling.scrollTop - scrolling.clientHeight;
     if (above < 0) scrolling.scrollTop += above;
     else if (below > 0) scrolling.scrollTop += below;
   }
@@ -101,11 +141,23 @@ export function trialTable(place, onPick) {
 
 function headOf({ axes }) {
   const [number, how, value] = FEW;
-  return h("thead", {}, h("tr", {},
-    sortHead(number, "trial"), sortHead(how, "status"), sortHead(value, "value", { class: "number" }),
-    h("th", { scope: "col", class: "number" }, "value of each seed"),
-    axes.map(({ name, meaning }, axis) => sortHead(`trial-${axis}`, name, { title: meaning || null })),
-    h("th", { scope: "col" }, "runs"), h("th", { scope: "col" }, "reason")));
+  return h(
+    "thead",
+    {},
+    h(
+      "tr",
+      {},
+      sortHead(number, "trial"),
+      sortHead(how, "status"),
+      sortHead(value, "value", { class: "number" }),
+      h("th", { scope: "col", class: "number" }, "value of each seed"),
+      axes.map(({ name, meaning }, axis) =>
+        sortHead(`trial-${axis}`, name, { title: meaning || null }),
+      ),
+      h("th", { scope: "col" }, "runs"),
+      h("th", { scope: "col" }, "reason"),
+    ),
+  );
 }
 
 /** Links to the runs of a trial that the table of runs has. */
@@ -117,11 +169,22 @@ function links(cell, trial) {
   const key = JSON.stringify(wanted);
   if (cell.dataset.links === key) return;
   cell.dataset.links = key;
-  cell.replaceChildren(...wanted.flatMap(([name, selected], number) => [
-    number ? ", " : "",
-    h("a", {
+  cell.replaceChildren(
+    ...wanted.flatMap(([name, selected], number) => [
+      number ? ", " : "",
+      link(name, selected, trial.number),
+    ]),
+  );
+}
+
+function link(name, selected, trial) {
+  const what = name === "all" ? "all runs" : `run with ${name}`;
+  return h(
+    "a",
+    {
       href: address({ view: "learning", selected, focus: selected[0] }),
-      "aria-label": `${name === "all" ? "all runs" : `run with ${name}`} of trial ${trial.number}`,
-    }, name),
-  ]));
+      "aria-label": `${what} of trial ${trial}`,
+    },
+    name,
+  );
 }

@@ -26,7 +26,11 @@ export function warnings(place) {
       list.replaceChildren();
       diagnose();
     }
-    if (choice.querySelector("select")?.options.length !== state.selected.length || choice.querySelector("select")?.value !== state.focus) choice.replaceChildren(runChoice());
+    if (
+      choice.querySelector("select")?.options.length !== state.selected.length ||
+      choice.querySelector("select")?.value !== state.focus
+    )
+      choice.replaceChildren(runChoice());
     const wanted = `${state.focus} ${row?.change}`;
     if (!row || wanted === shown) return;
     shown = wanted;
@@ -48,7 +52,9 @@ export function warnings(place) {
     if (!focused()) return;
     diagnostics.replaceChildren(note("Diagnosing the newest checkpoint …"));
     try {
-      const payload = await working.run((signal) => work(`diagnostics/${state.focus}`, signal, () => {}));
+      const payload = await working.run((signal) =>
+        work(`diagnostics/${state.focus}`, signal, () => {}),
+      );
       if (payload) diagnostics.replaceChildren(...diagnosed(payload.result));
     } catch (error) {
       diagnostics.replaceChildren(h("h3", {}, "Newest checkpoint"), note(error.message));
@@ -66,22 +72,58 @@ export function warnings(place) {
 
 function listed({ warnings, checked }) {
   const none = note("No warnings from the metrics and settings.");
-  return [h("h3", {}, "Metrics and settings"), ...(warnings.length ? warnings.map(shown) : [none]),
-    h("p", { class: "quiet" }, `Checked: ${checked.join("; ")}.`)];
+  return [
+    h("h3", {}, "Metrics and settings"),
+    ...(warnings.length ? warnings.map(shown) : [none]),
+    h("p", { class: "quiet" }, `Checked: ${checked.join("; ")}.`),
+  ];
 }
 
 function diagnosed(diagnostics) {
-  const layers = diagnostics.widths.map((width, layer) => `${diagnostics.dead_units[layer]} of ${width}`);
-  const none_counted = diagnostics.is_stacked ? "dead units are not counted where observations are stacked"
-    : diagnostics.remembers ? "dead units are not counted in a network with memory" : "dead units are counted only with relu";
+  const layers = diagnostics.widths.map(
+    (width, layer) => `${diagnostics.dead_units[layer]} of ${width}`,
+  );
+  const none_counted = diagnostics.is_stacked
+    ? "dead units are not counted where observations are stacked"
+    : diagnostics.remembers
+      ? "dead units are not counted in a network with memory"
+      : "dead units are counted only with relu";
   const units = layers.length ? `dead units by hidden layer: ${layers.join(", ")}` : none_counted;
-  const summary = `Env step ${written(diagnostics.env_steps)}: ${units}; the replay buffer holds ${written(diagnostics.transitions)} transitions from ${written(diagnostics.episodes)} episodes, at most ${written(diagnostics.largest_episode)} from one.`;
+  const { env_steps, transitions, episodes, largest_episode } = diagnostics;
+  const summary = [
+    `Env step ${written(env_steps)}: ${units};`,
+    `the replay buffer holds ${written(transitions)} transitions`,
+    `from ${written(episodes)} episodes,`,
+    `at most ${written(largest_episode)} from one.`,
+  ].join(" ");
   const none = note("No warnings from the checkpoint.");
-  return [h("h3", {}, "Newest checkpoint"), h("p", {}, summary), ...(diagnostics.warnings.length ? diagnostics.warnings.map(shown) : [none])];
+  return [
+    h("h3", {}, "Newest checkpoint"),
+    h("p", {}, summary),
+    ...(diagnostics.warnings.length ? diagnostics.warnings.map(shown) : [none]),
+  ];
 }
 
 function shown({ title, evidence, advice, docs }) {
-  return h("article", { class: "warning" }, h("h4", {}, h("span", { "aria-hidden": "true" }, "▲ "), title),
-    h("p", {}, evidence), h("p", {}, advice),
-    h("p", {}, h("a", { href: docs, target: "_blank", rel: "noopener", "aria-label": `What this means: ${title} (opens another page)` }, "What this means")));
+  return h(
+    "article",
+    { class: "warning" },
+    h("h4", {}, h("span", { "aria-hidden": "true" }, "▲ "), title),
+    h("p", {}, evidence),
+    h("p", {}, advice),
+    h(
+      "p",
+      {},
+      h(
+        "a",
+        {
+          href: docs,
+          target: "_blank",
+          rel: "noopener",
+          "aria-label": `What this means: ${title} (opens another page)`,
+        },
+        "What this means",
+      ),
+    ),
+  );
 }

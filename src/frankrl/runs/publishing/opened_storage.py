@@ -49,7 +49,7 @@ def open_storage(address: str | os.PathLike[str]) -> Storage:
     try:
         import fsspec
     except ImportError:
-        raise MissingExtraError(feature, "fsspec", "remote-storage") from None
+        raise MissingExtraError(feature, "fsspec", extra) from None
     try:
         files = fsspec.filesystem(protocol, use_listings_cache=False)
     except ImportError:
