@@ -338,18 +338,49 @@ def test_completion_knows_every_command_and_every_setting(shell, capsys):
         assert f"{dashes}{name.replace('_', '-')}" in shown
 
 
+BEGUN = {
+    "train --learning-rate-d": "--learning-rate-decay-env-steps",
+    "ev": "evaluate",
+    "hub pu": "push pull",
+    "hub push --with-r": "--with-replay",
+    "hub push run owner/name --pri": "--private",
+    "hub pull --ov": "--overwrite",
+    "hub pull --with-r": "",
+    "runs co": "compare",
+    "runs --wh": "--where",
+    "runs some/folder --wh": "--where",
+    "runs compare --js": "--json",
+    "runs remove a b --che": "--checkpoints",
+}
+"""What was typed after `frank`, and what it may become."""
+
+
 def test_bash_completes_what_was_begun(tmp_path, capsys):
     assert frank("completion", "bash") == 0
     (tmp_path / "script").write_text(capsys.readouterr().out)
-    code = (
-        f"source {tmp_path / 'script'}; COMP_WORDS=(frank train --learning-rate-d); COMP_CWORD=2; "
-        "_frank; echo ${COMPREPLY[@]}; COMP_WORDS=(frank ev); COMP_CWORD=1; _frank; "
-        "echo ${COMPREPLY[@]}"
+    code = [f"source {tmp_path / 'script'}"]
+    for words in BEGUN:
+        code.append(f"COMP_WORDS=(frank {words}); COMP_CWORD={len(words.split())}; _frank")
+        code.append("echo ${COMPREPLY[@]}")
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(code)], capture_output=True, text=True, check=True, cwd=tmp_path
     )
-    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
-    first, second = done.stdout.splitlines()
-    assert first.split()[0] == "--learning-rate-decay-env-steps"
-    assert second == "evaluate"
+    found = dict(zip(BEGUN, done.stdout.splitlines(), strict=True))
+    found["train --learning-rate-d"] = found["train --learning-rate-d"].split()[0]
+    assert found == BEGUN
+
+
+def test_fish_is_told_the_options_of_a_commands_own_commands(capsys):
+    assert frank("completion", "fish") == 0
+    lines = capsys.readouterr().out.splitlines()
+    seen = "complete -c frank -n '__fish_seen_subcommand_from"
+    own = f"{seen} runs; and __fish_seen_subcommand_from remove' -l"
+    assert {line for line in lines if line.startswith(own)} >= {
+        f"{own} {flag}" for flag in ("help", "checkpoints", "yes")
+    }
+    others = f"{seen} runs; and not __fish_seen_subcommand_from compare remove'"
+    assert f"{others} -a 'compare remove'" in lines
+    assert f"{others} -l where" in lines
 
 
 def test_help_of_train_shows_every_setting_with_its_unit_and_the_presets_default(capsys):

@@ -5,6 +5,7 @@ import json
 import gymnasium
 import numpy as np
 import pytest
+from nine_squares_data import write_squares
 
 import frankrl
 from frankrl.cli.main import main as frank
@@ -120,6 +121,17 @@ def test_without_a_model_there_is_the_agents_table_alone():
     assert table.error is None
     assert not any("exact" in line for line in lines)
     assert lines[-1].endswith("–")  # no action of state 8 is better than another
+
+
+def test_of_a_run_without_an_environment_the_agents_table_is_shown(tmp_path, capsys):
+    pytest.importorskip("h5py")
+    path, data = tmp_path / "run", write_squares(tmp_path, 5)
+    short = {"preset": "default", "total_updates": 40, "final_estimate_updates": None}
+    frankrl.train(None, dataset=str(data), q_function="table", out=path, progress=False, **short)
+    assert frank(["explain", str(path), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["q_table"] == frankrl.load(path).q_values(np.arange(9)).tolist()
+    assert shown["exact"] is None
 
 
 def test_a_perfect_rescaled_table_has_no_error():

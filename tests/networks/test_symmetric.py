@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from exporting.exported_agents import spec_for
 from gymnasium import spaces
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis_profile import examples
 from small_networks import KINDS, in_jax, random_batch, random_noise, settings_of
 
 from frankrl.environments import together
@@ -88,7 +89,7 @@ def random_params(network, random):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("changes", [{}, {"dueling": True, "layer_norm": True, "noisy": True}])
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(seed=st.integers(0, 2**31))
 def test_mirror_images_have_mirrored_outputs_with_any_head(kind, changes, seed):
     spec, network, _ = symmetric(kind, **changes)

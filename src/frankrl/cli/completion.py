@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,18 +17,25 @@ _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 _BASH = """\
 # Completion of frank for bash: source <(frank completion bash)
 _frank() {{
-    local word="${{COMP_WORDS[COMP_CWORD]}}" words=""
+    local word="${{COMP_WORDS[COMP_CWORD]}}" command="${{COMP_WORDS[1]}}" names="" flags=""
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="{commands}"
-    else
-        case "${{COMP_WORDS[1]}}" in
-{cases}
-        esac
+        COMPREPLY=($(compgen -W "{commands}" -- "$word"))
+        return
     fi
-    if [[ "$word" == -* || "$COMP_CWORD" -eq 1 ]]; then
-        COMPREPLY=($(compgen -W "$words" -- "$word"))
+    if [ "$COMP_CWORD" -eq 2 ]; then
+        case "$command" in
+{names}
+        esac
     else
-        COMPREPLY=($(compgen -f -- "$word"))
+        command="$command ${{COMP_WORDS[2]}}"
+    fi
+    case "$command" in
+{flags}
+    esac
+    if [[ "$word" == -* ]]; then
+        COMPREPLY=($(compgen -W "$flags" -- "$word"))
+    else
+        COMPREPLY=($(compgen -W "$names" -- "$word"; compgen -f -- "$word"))
     fi
 }}
 complete -o filenames -F _frank frank frankrl
@@ -57,7 +64,8 @@ def run(arguments: Sequence[str]) -> int:
 
     from frankrl.cli.main import COMMANDS
 
-    print_result(script(options.shell, {name: _flags(name) for name in COMMANDS}).rstrip())
+    flags = {command: _flags(command) for name in COMMANDS for command in _with_own(name)}
+    print_result(script(options.shell, flags).rstrip())
     return 0
 
 
@@ -66,19 +74,28 @@ def script(shell: str, flags: Mapping[str, Sequence[str]]) -> str:
 
     Args:
         shell: bash, zsh or fish.
-        flags: the options of each command.
+        flags: the options of each command, and of each command of a command, as in "hub push".
     """
+    own = {
+        name: [words.split()[1] for words in flags if words.startswith(f"{name} ")]
+        for name in flags
+        if " " not in name
+    }
     if shell == "fish":
-        first = "not __fish_seen_subcommand_from " + " ".join(flags)
-        lines = [f"complete -c frank -n '{first}' -a '{' '.join(flags)}'"]
-        lines += [
-            f"complete -c frank -n '__fish_seen_subcommand_from {name}' -l {flag[2:]}"
-            for name, own in flags.items()
-            for flag in own
-        ]
-        return _FISH.format(lines="\n".join(lines))
-    cases = [f'            {name}) words="{" ".join(own)}" ;;' for name, own in flags.items()]
-    bash = _BASH.format(commands=" ".join(flags), cases="\n".join(cases))
+        return _FISH.format(lines="\n".join(_fish_lines(own, flags)))
+    bash = _BASH.format(
+        commands=" ".join(own),
+        names="\n".join(
+            f'            {name}) names="{" ".join(words)}" ;;'
+            for name, words in own.items()
+            if words
+        ),
+        # Those of two words come first, because "hub "* fits them, too.
+        flags="\n".join(
+            f"""        "{name}" | "{name} "*) flags="{" ".join(flags[name])}" ;;"""
+            for name in sorted(flags, key=lambda name: " " not in name)
+        ),
+    )
     if shell == "bash":
         return bash
     return f"autoload -U +X bashcompinit && bashcompinit\n{bash}".replace(
@@ -86,10 +103,41 @@ def script(shell: str, flags: Mapping[str, Sequence[str]]) -> str:
     ).replace("completion bash", "completion zsh", 1)
 
 
+def _fish_lines(
+    own: Mapping[str, Sequence[str]], flags: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
+    """What fish is told.
+
+    Args:
+        own: the commands of each command.
+        flags: as of `script`.
+    """
+    seen = "__fish_seen_subcommand_from"
+
+    def line(condition: str, rest: str) -> str:
+        return f"complete -c frank -n '{condition}' {rest}"
+
+    yield line(f"not {seen} {' '.join(own)}", f"-a '{' '.join(own)}'")
+    for command, names in flags.items():
+        condition = "; and ".join(f"{seen} {word}" for word in command.split())
+        if below := " ".join(own.get(command, ())):
+            condition += f"; and not {seen} {below}"
+            yield line(condition, f"-a '{below}'")
+        for flag in names:
+            yield line(condition, f"-l {flag[2:]}")
+
+
+def _with_own(name: str) -> list[str]:
+    """A command, and its own commands."""
+    own = getattr(importlib.import_module(f"frankrl.cli.{name}"), "SUBCOMMANDS", ())
+    return [name, *(f"{name} {word}" for word in own)]
+
+
 def _flags(command: str) -> list[str]:
     """The options of a command, as its help names them."""
     shown = io.StringIO()
-    words = ["--help-all"] if command == "train" else ["--help"]
+    name, *words = command.split()
+    words.append("--help-all" if name == "train" else "--help")
     with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
-        importlib.import_module(f"frankrl.cli.{command}").run(words)
+        importlib.import_module(f"frankrl.cli.{name}").run(words)
     return sorted({*_FLAG.findall(shown.getvalue()), "--help"})

@@ -11,10 +11,11 @@ from frankrl.cli.parsing import parse, say
 from frankrl.core.errors import FrankError, nearest
 from frankrl.core.figures import figure
 
-_COMMANDS = {
+SUBCOMMANDS = {
     "push": "push a run to the Hub: its agent, a model card, its results and a film",
     "pull": "pull a run from the Hub into a run folder",
 }
+"""What `frank hub` does, in words."""
 
 
 @dataclass(frozen=True)
@@ -70,21 +71,21 @@ def run(arguments: Sequence[str]) -> int:
         print_result(_help())
         return 0
     command, rest = arguments[0], arguments[1:]
-    if command not in _COMMANDS:
+    if command not in SUBCOMMANDS:
         raise FrankError(
-            f"there is no command 'hub {command}'{nearest(command, _COMMANDS)} "
-            f"(commands: {', '.join(f'hub {name}' for name in _COMMANDS)})"
+            f"there is no command 'hub {command}'{nearest(command, SUBCOMMANDS)} "
+            f"(commands: {', '.join(f'hub {name}' for name in SUBCOMMANDS)})"
         )
     return _push(rest) if command == "push" else _pull(rest)
 
 
 def _help() -> str:
-    lines = [f"  frank hub {name}  {text}" for name, text in _COMMANDS.items()]
+    lines = [f"  frank hub {name}  {text}" for name, text in SUBCOMMANDS.items()]
     return "\n".join([*lines, "", "`frank hub push --help` shows every option."])
 
 
 def _description(command: str) -> str:
-    words = _COMMANDS[command]
+    words = SUBCOMMANDS[command]
     return f"{words[0].upper()}{words[1:]}."
 
 

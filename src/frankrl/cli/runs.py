@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -19,6 +19,8 @@ from frankrl.core.figures import counted
 from frankrl.core.paths import given_path
 from frankrl.core.text import shown
 
+SUBCOMMANDS = ("compare", "remove")
+"""What `frank runs` does besides listing."""
 _DEFAULT = "runs"
 _Several = tyro.conf.UseAppendAction[tuple[str, ...]]
 _DESCRIPTION = (
@@ -83,14 +85,13 @@ class RemoveOptions:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit status."""
-    commands: dict[str, Callable[[Sequence[str]], int]] = {"compare": _compare, "remove": _remove}
-    if arguments and arguments[0] in commands:
-        return commands[arguments[0]](arguments[1:])
+    if arguments and arguments[0] in SUBCOMMANDS:
+        return (_compare if arguments[0] == "compare" else _remove)(arguments[1:])
     options = parse(RunsOptions, arguments, "runs", _DESCRIPTION)
-    return _list(options, commands)
+    return _list(options)
 
 
-def _list(options: RunsOptions, commands: Iterable[str]) -> int:
+def _list(options: RunsOptions) -> int:
     from frankrl.listing.columns import NUMBERS, table_rows
     from frankrl.listing.conditions import condition, ordered
     from frankrl.listing.run_list import unreadable_lines
@@ -100,7 +101,7 @@ def _list(options: RunsOptions, commands: Iterable[str]) -> int:
         raise SettingError(f"limit must be at least 1, got {options.limit}")
     conditions = [condition(text) for text in options.where]
     ordered([], options.sort)
-    listed = _listed(options.folders or (_DEFAULT,), commands)
+    listed = _listed(options.folders or (_DEFAULT,))
     states = [state.replace("-", " ") for state in options.state]
     wanted = Selection(options.env, options.preset, states, options.seed, conditions)
     runs = ordered(selected(listed, wanted), options.sort, reverse=options.reverse)
@@ -118,7 +119,7 @@ def _list(options: RunsOptions, commands: Iterable[str]) -> int:
     return 0
 
 
-def _listed(folders: Sequence[str], commands: Iterable[str]) -> list[Any]:
+def _listed(folders: Sequence[str]) -> list[Any]:
     """The runs below folders, each once, by the paths that other commands take."""
     from frankrl.listing.run_list import list_runs
 
@@ -129,7 +130,7 @@ def _listed(folders: Sequence[str], commands: Iterable[str]) -> list[Any]:
             if folder == _DEFAULT:
                 continue
             raise RunFolderError(
-                f"there is no folder {shown(folder)}{nearest(folder, commands)}: name one that "
+                f"there is no folder {shown(folder)}{nearest(folder, SUBCOMMANDS)}: name one that "
                 "contains runs"
             )
         for each in list_runs(root):

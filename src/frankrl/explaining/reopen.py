@@ -19,8 +19,8 @@ from frankrl.explaining.cost import Cost, checkpoint_at, cost_of
 from frankrl.explaining.opened_round import copied, opened_in_round
 from frankrl.explaining.record import UpdateRecord
 from frankrl.explaining.repeated_run import (
+    begin,
     check_same_spaces,
-    initial_state,
     read_start,
     restore_sources,
     stepping_again,
@@ -106,7 +106,7 @@ def reopen(
         if start:
             restore_sources(folder, stepping, start)
         verification = Verification(folder, experiment, start, changes)
-        state = start.state if start else initial_state(folder, experiment)
+        state = start.state if start else begin(folder, experiment, source)
         check_copy(state, len(cost.lanes))
         last_begins = cost.last_tick - settings.round_ticks
         # A round donates the buffer; copying it in every round would take too long.

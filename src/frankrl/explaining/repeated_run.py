@@ -6,7 +6,14 @@ from frankrl.core.errors import RunFolderError
 from frankrl.core.text import shown
 from frankrl.core.types import Arrival
 from frankrl.environments import EnvironmentSpec, GymnasiumVector, make_vector, spec_to_data
-from frankrl.experience import AsynchronousSource, FreeActor, HostSource, RecordedFeed, Source
+from frankrl.experience import (
+    AsynchronousSource,
+    FreeActor,
+    HostSource,
+    RecordedFeed,
+    Restorable,
+    Source,
+)
 from frankrl.explaining.cost import Cost, checkpoint_at
 from frankrl.replay import as_new
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, load_checkpoint, read_newest
@@ -50,15 +57,26 @@ def check_same_spaces(spec: EnvironmentSpec, start: Found) -> None:
             )
 
 
-def initial_state(folder: RunFolder, experiment: Experiment) -> TrainState:
+def begin(folder: RunFolder, experiment: Experiment, source: Restorable) -> TrainState:
     """The state in which a run began; its own file has the weights if they were given, and each of
-    its checkpoints the data set."""
+    its checkpoints the data set, and what a run that does not act normalises by.
+
+    Args:
+        folder: the run.
+        experiment: its experiment.
+        source: what gives its steps, as it is made; gets the statistics of the data.
+
+    Raises:
+        RunFolderError: it learns from a data set, and has no checkpoint yet.
+    """
     state = init_train_state(experiment, initial_params(folder, experiment))
     if experiment.data is None:
         return state
     held = _newest(folder, experiment)
     if experiment.demonstrations is None:
         assert held.state.replay is not None, "a run that does not act has a buffer"
+        # They are of the whole data set from the beginning on, and never change.
+        source.restore_statistics(*held.statistics)
         return state._replace(replay=as_new(experiment.replay, held.state.replay))
     assert held.state.demonstrations is not None, "a run that acts beside has two"
     return state._replace(

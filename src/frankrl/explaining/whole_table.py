@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 
 from frankrl.core.errors import SettingError, warn
 from frankrl.core.value_scale import on_value_scale
-from frankrl.environments import EnvironmentSpec
+from frankrl.environments import EnvironmentSpec, is_absent
 from frankrl.experience import QValues
 from frankrl.explaining.document import Block, Document, Formula, Line, Section, Table
 from frankrl.explaining.observations import components
@@ -24,8 +24,9 @@ class WholeTable(NamedTuple):
 
     q_values: Float[np.ndarray, "state action"]
     exact: Float[np.ndarray, "state action"] | None
-    """Optimal Q-values by dynamic programming. None if the environment has no model, if it has
-    action masks, which the model leaves out, or if value iteration does not converge."""
+    """Optimal Q-values by dynamic programming. None if the run has no environment, if that has no
+    model or has action masks, which the model leaves out, or if value iteration does not
+    converge."""
     visited: Bool[np.ndarray, " state"] | None = None
     """Which states some action leads to; None: not known."""
     is_rescaled: bool = False
@@ -59,12 +60,12 @@ def whole_table(
     """The Q-table of an agent, and the exact one.
 
     Args:
-        spec: an environment with a `Discrete` observation space.
+        spec: an environment with a `Discrete` observation space, or a data set of one.
         q_values: the agent's Q-values of a batch of states, given without action masks.
         gamma: γ.
         is_rescaled: whether the agent's Q-values are on the scale h of `value_rescaling`.
     """
-    model = None if spec.is_masked else model_of(spec)
+    model = None if spec.is_masked or is_absent(spec.env_id) else model_of(spec)
     values = q_table(spec, lambda states: q_values(states)[0])
     if model is None:
         return WholeTable(values, None, is_rescaled=is_rescaled)
