@@ -7,7 +7,7 @@ again.
 
 - cart-pole: CartPole without velocities until it is solved, with a GRU, with the same network
   without a memory, and with a stack of frames in its place. Those two learn from as many steps an
-  update as the GRU does.
+  update as the GRU does. cart-pole-whole-budget is the GRU after all of its 30,000 env steps.
 - repeat: repeat after me with delays of 1, 4 and 16 steps. Beside the return stands the largest
   error of a Q-value over 20 episodes, against the closed form.
 - repeat-previous: POPGym's RepeatPreviousEasy, `pip install popgym`. Its mark is the score of PPO
@@ -94,16 +94,20 @@ _LONG = {
     "memory_units": 128,
     "sequence_steps": 72,
     "burn_in_steps": 32,
-    "replay_capacity": 40_000,
+    "replay_capacity": 160_000,
     "learning_rate": 3e-3,
     "polyak_window_updates": None,
-    "total_env_steps": 120_000,
-    "replay_ratio": 0.1,
-    "evaluate_every_env_steps": 60_000,
+    "total_env_steps": 480_000,
+    "replay_ratio": 0.025,
+    "evaluate_every_env_steps": 240_000,
 }
-"""The burn-in is twice the delay: the first steps after a memory of older weights are wrong."""
+"""The burn-in is twice the delay: the first steps after a memory of older weights are wrong. There
+are 65,536 histories of 16 symbols: many env steps an update show most of them."""
 STUDIES = {
     "cart-pole": Study(_POSITIONS, range(5), "mean ≥ 450", _SOLVED),
+    "cart-pole-whole-budget": Study(
+        _POSITIONS, range(5), "mean ≥ 450", {"normalize_observations": True}
+    ),
     "cart-pole-without-memory": Study(
         _POSITIONS, range(5), "below 100", _without_memory(**_SOLVED)
     ),

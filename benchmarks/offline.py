@@ -1,13 +1,16 @@
 """Learning from data sets alone: plain DQN, behaviour cloning and CQL beside the data themselves.
 
-`python -m benchmarks offline` makes data sets of three qualities from LunarLander-v3 and
-CartPole-v1, with `frank train` and `frank export … --minari`, and learns from 100,000 medium
-transitions of LunarLander-v3 over five seeds: each run is `frank train … --dataset …` in a fresh
-process. It prints every command, and a table. A data set that exists is not made again, and a run
-whose result is there with the same words is not done again, so the study can be interrupted.
+`python -m benchmarks offline` makes data sets of several qualities from LunarLander-v3 and
+CartPole-v1, with `frank train` and `frank export … --minari`: random actions, one half-trained
+agent (medium), a good agent with as many random actions (noisy, the lander's alone), all that a run
+has seen until it was good (replay), and the best agent (expert). It learns from 100,000 medium,
+noisy and replayed transitions each of LunarLander-v3 over five seeds: each run is `frank train …
+--dataset …` in a fresh process. It prints every command, and a table. A data set that exists is not
+made again, and a run whose result is there with the same words is not done again, so the study can
+be interrupted.
 
-Settings of learning were chosen on seeds from 100 on. The medium data set of the lander was chosen
-after a first one had been learned from with seed 0 (docs/offline_algorithms.md).
+Settings of learning were chosen on seeds from 100 on, on the noisy data
+(docs/offline_algorithms.md).
 """
 
 import json
@@ -33,7 +36,9 @@ class Collected:
     env_id: str
     train_env_steps: int
     """Budget of the run whose agent plays. [env steps]"""
-    epsilon: float | None = None
+    seed: int
+    """Of that run."""
+    epsilon: float | None
     """Probability of a random action while it plays 100,000 env steps; None: it does not play, and
     the data are what its training has seen, as far as its replay buffer holds whole episodes."""
 
@@ -45,8 +50,8 @@ class Collected:
             data: folder of data sets.
             runs: folder of the run.
         """
-        run = str(runs / f"{self.env_id}-{self.train_env_steps}")
-        budget = ["--total-env-steps", str(self.train_env_steps)]
+        run = str(runs / f"{self.env_id}-{self.train_env_steps}-{self.seed}")
+        budget = ["--total-env-steps", str(self.train_env_steps), "--seed", str(self.seed)]
         fresh = ["--evaluation-env-steps", "100000", "--epsilon", str(self.epsilon)]
         return (
             ["train", self.env_id, *budget, "--out", run],
@@ -58,23 +63,30 @@ class Collected:
 
 
 DATA = {
-    "lander/random-v0": Collected("LunarLander-v3", 110_000, 1.0),
-    "lander/medium-v0": Collected("LunarLander-v3", 110_000),
-    "lander/expert-v0": Collected("LunarLander-v3", 250_000, 0.0),
-    "cartpole/random-v0": Collected("CartPole-v1", 80_000, 1.0),
-    "cartpole/medium-v0": Collected("CartPole-v1", 80_000),
-    "cartpole/expert-v0": Collected("CartPole-v1", 80_000, 0.0),
+    "lander/random-v0": Collected("LunarLander-v3", 60_000, 2, 1.0),
+    "lander/medium-v0": Collected("LunarLander-v3", 60_000, 2, 0.3),
+    "lander/noisy-v0": Collected("LunarLander-v3", 70_000, 0, 0.3),
+    "lander/replay-v0": Collected("LunarLander-v3", 110_000, 0, None),
+    "lander/expert-v0": Collected("LunarLander-v3", 250_000, 0, 0.0),
+    "cartpole/random-v0": Collected("CartPole-v1", 6_000, 0, 1.0),
+    "cartpole/medium-v0": Collected("CartPole-v1", 6_000, 0, 0.3),
+    "cartpole/replay-v0": Collected("CartPole-v1", 80_000, 0, None),
+    "cartpole/expert-v0": Collected("CartPole-v1", 80_000, 0, 0.0),
 }
-"""By name. Of random actions it does not matter whose they are; a run names the environment."""
+"""By name. Of random actions it does not matter whose they are; a run names the environment. On an
+AMD EPYC 100 greedy episodes of the lander's medium agent have a mean return of 127, half of the
+expert's, and those of the noisy one 213; other processors give other bits."""
 
 _ALL = (
-    *("--total-updates", "20000", "--batch-size", "64", "--learning-rate", "1e-3"),
-    *("--learning-rate-end", "1e-5", "--evaluate-every-updates", "none"),
+    *("--total-updates", "20000", "--batch-size", "256", "--learning-rate", "1e-3"),
+    *("--learning-rate-end", "1e-5", "--normalize-observations"),
+    *("--evaluate-every-updates", "none"),
 )
+_Q_LEARNING = (*_ALL, "--gamma", "0.99", "--n-step", "1")
 ARMS: dict[str, tuple[str, ...]] = {
-    "dqn": _ALL,
+    "dqn": _Q_LEARNING,
     "bc": (*_ALL, "--algorithm", "bc"),
-    "cql": (*_ALL, "--cql-weight", "0.1"),
+    "cql": (*_Q_LEARNING, "--cql-weight", "0.5"),
 }
 """What each arm says behind `frank train ENV --dataset X`; the rest is the environment's preset."""
 
@@ -83,7 +95,7 @@ ARMS: dict[str, tuple[str, ...]] = {
 class Options:
     """What to make and learn."""
 
-    datasets: tuple[str, ...] = ("lander/medium-v0",)
+    datasets: tuple[str, ...] = ("lander/medium-v0", "lander/noisy-v0", "lander/replay-v0")
     """Data sets that are learned from."""
     arms: tuple[str, ...] = tuple(ARMS)
     """Algorithms."""
