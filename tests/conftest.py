@@ -8,6 +8,7 @@ to a number of programs, so that a process does not grow with the number of test
 
 import atexit
 import compileall
+import contextlib
 import functools
 import gc
 import mmap
@@ -71,7 +72,9 @@ def pytest_configure(config: pytest.Config) -> None:
         # Tests neither read nor fill anybody's own cache; other processes inherit this one.
         cache = Path(_set_to_new_folder("XDG_CACHE_HOME"))
         if getattr(config, "cache", None):
-            (cache / "frank").symlink_to(_kept_compiled_code(config.cache.mkdir("compiled")))
+            # Where nothing can be kept, or linked to, this session fills a folder of its own.
+            with contextlib.suppress(OSError):
+                (cache / "frank").symlink_to(_kept_compiled_code(config.cache.mkdir("compiled")))
         # For GPUs alone; with it the path of this session's cache would be part of all keys.
         os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
         jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
@@ -111,21 +114,35 @@ def _set_to_new_folder(variable: str) -> str:
 def _kept_compiled_code(folder: Path) -> Path:
     """This folder, whose files JAX names by all that they depend on.
 
-    What a killed process has written in part is removed; so is all, if it is much.
+    What a killed process has written in part is removed; so is all, if it is much. Another session
+    may be doing the same, or write there; what it misses it compiles anew.
+
+    Raises:
+        OSError: nothing can be kept.
     """
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    is_much = sum(file.stat().st_size for file in files) > _MAX_COMPILED_BYTES
-    whole = zstandard.ZstdDecompressor()
-    for file in files:
-        try:
-            whole.decompress(file.read_bytes())
-        except zstandard.ZstdError:
-            is_whole = False
-        else:
-            is_whole = True
-        if is_much or not is_whole:
-            file.unlink(missing_ok=True)
+    checked = folder.with_suffix(".checked")
+    since = checked.stat().st_mtime if checked.exists() else 0.0
+    checked.touch()
+    found: dict[Path, os.stat_result] = {}
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            if path.is_file():
+                found[path] = path.stat()
+    is_much = sum(status.st_size for status in found.values()) > _MAX_COMPILED_BYTES
+    for path, status in found.items():
+        with contextlib.suppress(OSError):
+            # Files do not change, so those of earlier sessions were found to be whole.
+            if is_much or (status.st_mtime >= since and not _is_whole(path)):
+                path.unlink()
     return folder
+
+
+def _is_whole(compiled: Path) -> bool:
+    try:
+        zstandard.ZstdDecompressor().decompress(compiled.read_bytes())
+    except zstandard.ZstdError:
+        return False
+    return True
 
 
 _programs: Counter[str] = Counter()

@@ -74,7 +74,7 @@ def test_stable_baselines3_has_the_weights_of_minatars_network(game):
     policy, network = policy_for(env.observation_space, (128,))
     model = DQN(policy, env, buffer_size=1, policy_kwargs=network)
     planes, actions = env.observation_space.shape[-1], env.action_space.n
-    # As tests/networks/test_pictures.py counts Frank's own.
+    # As tests/networks/test_picture_torsos.py counts Frank's own.
     expected = (9 * planes + 1) * 16 + (8 * 8 * 16 + 1) * 128 + 129 * actions
     assert sum(weight.numel() for weight in model.q_net.parameters()) == expected
     env.close()

@@ -434,6 +434,7 @@ def test_a_chunk_that_unpacks_to_more_than_its_array_is_refused(data, monkeypatc
 def test_a_large_chunk_is_unpacked_in_parts_before_it_is_read(shuffle, tmp_path, monkeypatch):
     """Whatever the limit is: such a chunk is read, and the same but for one more row is refused."""
     monkeypatch.setattr(packing, "MAX_CHUNK_BYTES", 1 << 16)
+    monkeypatch.setattr(packing, "_PART_BYTES", 1_000)
     random = np.random.default_rng(0)
     right, wrong = random.bytes(1 << 13), random.bytes((1 << 13) + 512)
     how = {"chunks": (1 << 10,), "dtype": "f8", "compression": "gzip", "shuffle": shuffle}
@@ -446,6 +447,29 @@ def test_a_large_chunk_is_unpacked_in_parts_before_it_is_read(shuffle, tmp_path,
             arrays.NotAnEpisodeError, match=r"may unpack to more than its own 8,192"
         ):
             arrays.array_in(file.id, "wrong", (1 << 10,))
+
+
+def test_a_large_chunk_that_ends_too_early_is_left_to_hdf5_which_refuses_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "MAX_CHUNK_BYTES", 1 << 16)
+    content = np.random.default_rng(0).bytes(1 << 13)
+    with h5py.File(tmp_path / "some", "w") as file:
+        stored = file.create_dataset("a", (1 << 13,), "u1", chunks=(1 << 13,), compression="gzip")
+        stored.id.write_direct_chunk((0,), zlib.compress(content)[:-9])
+        with pytest.raises(OSError, match="filter returned failure"):
+            arrays.array_in(file.id, "a", (1 << 13,))
+
+
+def test_a_chunk_of_lzf_is_refused_by_its_packed_size_alone(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(4, size=1 << 13, dtype=np.uint8)
+    with h5py.File(tmp_path / "some", "w") as file:
+        file.create_dataset("noise", data=noise, chunks=noise.shape, compression="lzf")
+        packed = file["noise"].id.get_storage_size()
+        monkeypatch.setattr(packing, "MAX_CHUNK_BYTES", packed * 88)
+        np.testing.assert_array_equal(arrays.array_in(file.id, "noise", noise.shape), noise)
+        monkeypatch.setattr(packing, "MAX_CHUNK_BYTES", packed * 88 - 1)
+        message = rf"packed by LZF in a chunk of {packed:,} bytes, and .* up to {packed - 1:,}:"
+        with pytest.raises(arrays.NotAnEpisodeError, match=message):
+            arrays.array_in(file.id, "noise", noise.shape)
 
 
 def test_a_chunk_that_was_left_unpacked_is_read(tmp_path, monkeypatch):

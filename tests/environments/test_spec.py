@@ -7,11 +7,11 @@ import pytest
 from gymnasium import spaces
 from probe_envs import ACTION_SPACES, SpaceProbe
 
+from frankrl.core.absent import absent_env
 from frankrl.core.errors import EnvironmentUnusableError, FrankError
 from frankrl.environments import (
     CheckedEnv,
     GymnasiumVector,
-    absent_env,
     describe,
     make_environment,
     spec_from_data,

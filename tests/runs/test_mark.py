@@ -25,6 +25,24 @@ def test_the_key_is_the_users_alone(state):
     assert os.listdir(key_file().parent) == ["key"]
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_without_hard_links_a_key_that_is_there_stays(is_first, state, monkeypatch):
+    theirs = bytes(range(32))
+
+    def refused(temporary, path):
+        if not is_first:
+            path.touch(0o600)
+            path.write_bytes(theirs)
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refused)
+    mark = mark_of(NAMES)
+    assert (key_file().read_bytes() == theirs) is not is_first
+    assert stat.S_IMODE(key_file().stat().st_mode) == 0o600
+    assert os.listdir(key_file().parent) == ["key"]
+    assert is_own(mark, NAMES)
+
+
 def test_a_mark_belongs_to_its_names_and_its_key(state):
     mark = mark_of(NAMES)
     assert mark_of(NAMES) == mark

@@ -14,6 +14,7 @@ from frankrl.listing.columns import size_text
 from frankrl.runs import RunLock
 from frankrl.runs.disk_usage import disk_usage
 from frankrl.runs.group import RunGroup, is_group
+from frankrl.runs.lock import LOCK
 from frankrl.runs.removal import list_checkpoints, remove_runs
 
 
@@ -123,6 +124,17 @@ def test_a_group_whose_own_files_were_half_deleted_is_removed_by_the_same_comman
         assert not group.exists() or is_group(group)
         assert main(words) == 0
         assert os.listdir(tmp_path) == []
+
+
+def test_a_removal_of_a_group_that_was_killed_twice_is_ended_by_the_same_command(tmp_path):
+    """The second one holds the lock in the remains; killed, it leaves that there."""
+    make_group(tmp_path / "cart", (3, 4))
+    remove_runs(RunGroup.open(tmp_path / "cart").begun())
+    remains = tmp_path / ".cart.gone-1"
+    (tmp_path / "cart").rename(remains)
+    (remains / LOCK).write_text("1")
+    assert main(["runs", "remove", str(tmp_path / "cart"), "--yes"]) == 0
+    assert os.listdir(tmp_path) == []
 
 
 def test_what_a_person_keeps_in_the_remains_of_a_run_keeps_its_group(group):

@@ -19,6 +19,7 @@ _NAMES = "gzip and LZF, each beside shuffle and Fletcher-32"
 _BESIDE_BYTES = 64
 """A packed chunk may be so much longer than its content, beside a thousandth, and an unpacked one
 may hold a checksum."""
+_PART_BYTES = 1 << 20
 
 
 class PackingError(Exception):
@@ -53,14 +54,18 @@ def check_layout(array: Any, plan: Any) -> None:
 
 
 def check_chunks(array: Any, plan: Any) -> None:
-    """Check that no chunk unpacks to more than it may take; none of them is unpacked for that.
+    """Check that no chunk unpacks to more than it may take.
+
+    Most need no look: what is packed is too short. Larger ones of gzip are unpacked in parts, which
+    are not kept, so this takes no more memory than one packed chunk.
 
     Args:
         array: an array in chunks that `check_layout` has checked.
         plan: its creation properties.
 
     Raises:
-        PackingError: one does.
+        PackingError: one does, or is packed by LZF and could.
+        zlib.error: one is damaged.
     """
     packer = _packer(plan)
     if packer is None:
@@ -77,8 +82,13 @@ def check_chunks(array: Any, plan: Any) -> None:
         is_packed = not stored.filter_mask >> packer.place & 1
         if not is_packed or stored.size * most_per_byte <= MAX_CHUNK_BYTES:
             continue
+        if packer.number == _LZF:
+            raise PackingError(
+                f"packed by LZF in a chunk of {stored.size:,} bytes, and Frank reads those of up "
+                f"to {MAX_CHUNK_BYTES // most_per_byte:,}: write it again, packed by gzip"
+            )
         is_odd = stored.size > size + size // 1_000 + _BESIDE_BYTES
-        if is_odd or packer.number != _GZIP or _unpacks_beyond(array, place, size + _BESIDE_BYTES):
+        if is_odd or _unpacks_beyond(array, place, size + _BESIDE_BYTES):
             raise PackingError(
                 f"with a chunk of {stored.size:,} packed bytes that may unpack to more than its "
                 f"own {size:,}: write it again, packed by gzip"
@@ -108,8 +118,23 @@ def _packer(plan: Any) -> _Packer | None:
 
 
 def _unpacks_beyond(array: Any, place: tuple[int, ...], most: int) -> bool:
-    """Whether a chunk packed by gzip is longer than it may be; unpacks that much of it."""
+    """Whether a chunk packed by gzip is longer than it may be.
+
+    One that ends too early is not: HDF5 says that it is damaged.
+
+    Raises:
+        zlib.error: it is damaged.
+    """
     _, packed = array.read_direct_chunk(place)
-    unpacking = zlib.decompressobj()
-    unpacking.decompress(packed, most)
-    return not unpacking.eof
+    unpacking, size = zlib.decompressobj(), 0
+    for start in range(0, len(packed), _PART_BYTES):
+        left = packed[start : start + _PART_BYTES]
+        while not unpacking.eof:
+            part = unpacking.decompress(left, _PART_BYTES)
+            size += len(part)
+            if size > most:
+                return True
+            if len(part) < _PART_BYTES:
+                break
+            left = unpacking.unconsumed_tail
+    return False

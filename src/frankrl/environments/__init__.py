@@ -1,6 +1,5 @@
 """Environments: make them, check what they return, step many together, restore them."""
 
-from frankrl.core.absent import absent_env, is_absent, refuse_absent
 from frankrl.environments import cartpole_positions, nine_squares, repeat_after_me
 from frankrl.environments.checked_env import CheckedEnv, EnvStep
 from frankrl.environments.described_by_data import described_by_data
@@ -55,7 +54,6 @@ __all__ = [
     "Worker",
     "WorkerDiedError",
     "WorkerPool",
-    "absent_env",
     "broken_symmetry",
     "check_symmetries",
     "describe",
@@ -68,13 +66,11 @@ __all__ = [
     "functional_of",
     "given_again",
     "images_under",
-    "is_absent",
     "make_environment",
     "make_vector",
     "named_env",
     "objects_among",
     "picture_axes",
-    "refuse_absent",
     "spec_fingerprint",
     "spec_from_data",
     "spec_to_data",

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from frankrl.core.absent import is_absent
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import warn
 from frankrl.core.numerics import own_numerics
 from frankrl.core.text import shown
 from frankrl.core.types import Params
-from frankrl.environments import EnvironmentSpec, describe_for, is_absent
+from frankrl.environments import EnvironmentSpec, describe_for
 from frankrl.explaining.cloning_record import CloningRecord
 from frankrl.explaining.cost import Cost, checkpoint_at, cost_of
 from frankrl.explaining.opened_round import copied, opened_in_round

@@ -30,7 +30,7 @@ class OwnNetwork(FeedForwardNetwork):
         observation: Observation,
         fractions: Float[Any, "batch fraction"] | None = None,
     ) -> Float[Any, "batch action *atom"]:
-        """See `QNetwork.apply`."""
+        """See `QFunction.apply`."""
         return self.functions.apply(params, observation)
 
     @property

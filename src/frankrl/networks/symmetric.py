@@ -52,7 +52,7 @@ class SymmetricNetwork(FeedForwardNetwork):
         observation: Observation,
         fractions: Float[Any, "batch fraction"] | None = None,
     ) -> Float[Any, "batch action *atom"]:
-        """See `QNetwork.apply`."""
+        """See `QFunction.apply`."""
         if fractions is not None:
             xp = fractions.__array_namespace__()
             fractions = xp.concat([fractions] * len(self.group), axis=0)
@@ -76,7 +76,7 @@ class SymmetricNetwork(FeedForwardNetwork):
         return xp.concat([g.leaves[index].image(leaf, axes) for g in self.group], axis=0)
 
     def relu_outputs(self, params: Any, observation: Observation) -> list[Float[Any, "batch unit"]]:
-        """See `QNetwork.relu_outputs`."""
+        """See `FeedForwardNetwork.relu_outputs`."""
         return self.network.relu_outputs(params, observation)
 
     @property

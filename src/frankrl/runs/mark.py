@@ -72,21 +72,32 @@ def _key(*, make: bool) -> bytes | None:
 def _make_key(path: Path) -> None:
     """Make the key; if another process does so at the same time, its key stays."""
     path.parent.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
+    key = secrets.token_bytes(_KEY_BYTES)
     temporary = path.with_name(f".key.new-{os.getpid()}")
     temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(_KEY_BYTES))
-            file.flush()
-            os.fsync(descriptor)
+        _write_new(temporary, key)
         try:
             os.link(temporary, path)
         except FileExistsError:
             pass
         except OSError:
-            # Some file systems know no links.
-            if not path.exists():
-                system.rename(temporary, path)
+            # Some file systems know no links. Until the key is written there, nothing is marked.
+            with contextlib.suppress(FileExistsError):
+                _write_new(path, key)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _write_new(path: Path, key: bytes) -> None:
+    """Write the key to the disk.
+
+    Raises:
+        FileExistsError: the file is there.
+        OSError: it cannot be written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key)
+        file.flush()
+        os.fsync(descriptor)

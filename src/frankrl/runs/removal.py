@@ -133,7 +133,7 @@ def _left_of(run: Path) -> list[Path]:
         for name in os.listdir(run.parent):
             found, place = _GONE.fullmatch(name), run.parent / name
             if found and found[1] == run.name and not place.is_symlink():
-                of_group = {GROUP, DRIVER}.issuperset(os.listdir(place))
+                of_group = {GROUP, DRIVER, LOCK}.issuperset(os.listdir(place))
                 places += [place] if of_group or not others_of_run(place) else []
     return places
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from frankrl.config import Settings
+from frankrl.core.absent import absent_env
 from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted, figure
 from frankrl.core.paths import given_path
 from frankrl.core.types import Params
 from frankrl.core.wording import option
 from frankrl.datasets import DataSet, open_dataset
-from frankrl.environments import EnvironmentSpec, absent_env, described_by_data
+from frankrl.environments import EnvironmentSpec, described_by_data
 from frankrl.experience.dataset import DataSource, check_fits, whole_episodes
 from frankrl.replay import WholeEpisodes, filled
 from frankrl.runs import DataOrigin, RunDescription, RunFolder

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float
 
 from frankrl.config import MAX_EVALUATION_ENVS, EvaluationSettings
+from frankrl.core.absent import refuse_absent
 from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError, warn
 from frankrl.core.random import RESET_SEEDS, Use, reset_seed
-from frankrl.environments import EnvGroup, EnvironmentSpec, Worker, functional_of, refuse_absent
+from frankrl.environments import EnvGroup, EnvironmentSpec, Worker, functional_of
 from frankrl.experience import NormalisedQValues, QValues
 from frankrl.experience.remote.handles import ActorLostError
 from frankrl.training.evaluation import Evaluation

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from frankrl.config import Settings
 from frankrl.config.choices import shown
+from frankrl.core.absent import is_absent
 from frankrl.core.backend import prepared, start_backend
 from frankrl.core.errors import RunFolderError, SettingError
 from frankrl.core.numerics import own_numerics
 from frankrl.core.paths import given_path
 from frankrl.core.random import check_seed
 from frankrl.core.wording import option
-from frankrl.environments import EnvironmentSpec, describe_for, is_absent
+from frankrl.environments import EnvironmentSpec, describe_for
 from frankrl.runs import (
     LEARNING,
     DataOrigin,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from frankrl.core.absent import is_absent
 from frankrl.core.errors import (
     ActorsLostError,
     EnvironmentFailedError,
@@ -17,7 +18,7 @@ from frankrl.core.stopping import StoppedAtOnceError
 from frankrl.core.text import given
 from frankrl.core.text import shown as shown_text
 from frankrl.core.wording import resuming
-from frankrl.environments import SUCCESS, finite_number, is_absent
+from frankrl.environments import SUCCESS, finite_number
 from frankrl.runs import RunFolder, list_checkpoints
 from frankrl.trackers import Trackers
 from frankrl.training import Checkpointed, Estimating, Event, Finished, SavingFailed, Stop, Trainer
