@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from frankrl.core.absent import is_absent
 from frankrl.core.errors import SettingError, warn
 from frankrl.core.value_scale import on_value_scale
-from frankrl.environments import EnvironmentSpec, is_absent
+from frankrl.environments import EnvironmentSpec
 from frankrl.experience import QValues
 from frankrl.explaining.document import Block, Document, Formula, Line, Section, Table
 from frankrl.explaining.observations import components
