@@ -91,26 +91,31 @@ class Restorable(Protocol):
         """
         ...
 
-    def actors_state(self) -> ActorsState | None:
-        """What a checkpoint holds of actors that run freely; None if none do."""
-        ...
-
-    def stand_at(self, actors: ActorsState | None, updates_due: Callable[[int], int]) -> None:
-        """Go on from a checkpoint; `restore` gets its snapshots.
-
-        Args:
-            actors: as `actors_state` gives it.
-            updates_due: updates of the run that are due after so many env steps, with a buffer that
-                may have begun at the checkpoint.
-        """
-        ...
-
     def allow_restarts(self, most: int) -> None:
         """Say how often an environment that fails is still made anew; then its error is raised."""
         ...
 
     def close(self) -> None:
         """Close the source."""
+        ...
+
+
+@runtime_checkable
+class HasFreeActors(Protocol):
+    """Has actors that run freely, which a checkpoint must hold more of than their environments."""
+
+    def actors_state(self) -> ActorsState:
+        """What a checkpoint holds of the actors besides the snapshots of their environments."""
+        ...
+
+    def stand_at(self, actors: ActorsState, updates_due: Callable[[int], int]) -> None:
+        """Go on from a checkpoint; `Restorable.restore` gets its snapshots.
+
+        Args:
+            actors: as `actors_state` gives it.
+            updates_due: updates of the run that are due after so many env steps, with a buffer that
+                may have begun at the checkpoint.
+        """
         ...
 
 

@@ -6,7 +6,14 @@ from frankrl.core.errors import RunFolderError
 from frankrl.core.text import shown
 from frankrl.core.types import Arrival
 from frankrl.environments import EnvironmentSpec, GymnasiumVector, make_vector, spec_to_data
-from frankrl.experience import AsynchronousSource, FreeActor, HostSource, RecordedFeed, Source
+from frankrl.experience import (
+    AsynchronousSource,
+    FreeActor,
+    HasFreeActors,
+    HostSource,
+    RecordedFeed,
+    Source,
+)
 from frankrl.explaining.cost import Cost, checkpoint_at
 from frankrl.replay import as_new
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, load_checkpoint, read_newest
@@ -123,7 +130,9 @@ def restore_sources(folder: RunFolder, stepping: Stepping, start: Found) -> None
     """Bring the environments to their states at the checkpoint, in the order of a resumed run."""
     source = stepping.source
     stepping.stand_at(start.loaded.path)
-    source.stand_at(start.actors, start.experiment.updates_due)
+    if isinstance(source, HasFreeActors):
+        assert start.actors is not None, "a run whose actors run freely saves their state"
+        source.stand_at(start.actors, start.experiment.updates_due)
     if different := source.restore(start.logs):
         metadata, which = start.metadata, ", ".join(map(str, different))
         raise RunFolderError(
