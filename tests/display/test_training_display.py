@@ -10,7 +10,7 @@ import pytest
 
 from frankrl.cli import results
 from frankrl.cli.results import ending_lines
-from frankrl.config import Settings
+from frankrl.config import Clock, Settings
 from frankrl.core.absent import absent_env
 from frankrl.display.training import (
     LiveDisplay,
@@ -165,6 +165,7 @@ def ended(*, updates=50, stopped=False, marks=()):
         best=None,
         evaluation=None,
         not_reproducible=list(marks),
+        clock=Clock.ENV_STEPS,
         stopped=stopped,
     )
 
