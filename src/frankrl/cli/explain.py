@@ -193,7 +193,10 @@ def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> 
     settings = folder.description.settings
     learning = settings.learning
     table = whole_table(
-        *(agent.spec, agent.batch_q_values, learning.gamma), is_rescaled=learning.value_rescaling
+        agent.spec,
+        agent.batch_q_values,
+        learning.gamma,
+        is_rescaled=learning.value_rescaling,
     )
     if options.json:
         print_result(json.dumps(table.plain(), allow_nan=False))
