@@ -50,11 +50,11 @@ class DataSource:
                 for reward, is_last in zip(data.reward, data.is_last, strict=True):
                     self._normaliser.step(reward[None], is_last[None])
 
-    def collect(self, policy: Policy, env_steps: int) -> Collected:
+    def collect(self, policy: Policy, ticks: int) -> Collected:
         """Collect nothing; arguments as of `Source.collect`."""
         return Collected(None, [], {}, [], [])
 
-    def look_ahead(self, policy: Policy, env_steps: int) -> None:
+    def look_ahead(self, policy: Policy, ticks: int) -> None:
         """Do nothing, because no actions are taken."""
 
     def snapshot(self) -> list[EnvironmentLog]:

@@ -1,4 +1,9 @@
-"""Sources of experience: what training needs of them."""
+"""Sources of experience: what training needs of them.
+
+A run has a clock (`frankrl.config.Clock`): it counts env steps, or updates where nobody acts. What
+it has counted is called `ticks` wherever it may be either of the two, as here, where the source may
+be a data set. A source that steps environments calls the same number `env_steps`.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -123,16 +128,16 @@ class HasFreeActors(Protocol):
 class Source(Restorable, Protocol):
     """Collects experience round by round."""
 
-    def collect(self, policy: Policy, env_steps: int) -> Collected:
+    def collect(self, policy: Policy, ticks: int, /) -> Collected:
         """Collect a round of steps.
 
         Args:
             policy: acts; its parameters are loaded.
-            env_steps: env steps of the run before the round.
+            ticks: of the run's clock before the round.
         """
         ...
 
-    def look_ahead(self, policy: Policy, env_steps: int) -> None:
+    def look_ahead(self, policy: Policy, ticks: int, /) -> None:
         """Let the policy begin with the first actions of the next round.
 
         On a GPU they are then computed before the updates that are started next, and the
@@ -140,7 +145,7 @@ class Source(Restorable, Protocol):
 
         Args:
             policy: has the parameters of the next round.
-            env_steps: env steps of the run before that round.
+            ticks: of the run's clock before that round.
         """
         ...
 
