@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from frankrl.agent import Agent, Trained
-from frankrl.config import Settings
+from frankrl.config import Clock, Settings
 from frankrl.core.errors import SettingError
 from frankrl.environments import describe
 from frankrl.experience import HostPolicy, NormalisedQValues
@@ -21,7 +21,12 @@ def agent_for(**changes):
     network = network_for(settings, spec)
     policy = HostPolicy(network)
     policy.load(network.layout.flatten(network.init(4)))
-    return Agent(spec, NormalisedQValues(policy, None), 0.5, trained=Trained(policy, 0, None))
+    return Agent(
+        spec,
+        NormalisedQValues(policy, None),
+        0.5,
+        trained=Trained(policy, 0, None, Clock.ENV_STEPS),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from frankrl.config import check_code_names
+from frankrl.config import Clock, check_code_names
 from frankrl.core.errors import SettingError
 from frankrl.core.figures import counted
 from frankrl.core.normalisation import Scales
@@ -38,11 +38,11 @@ class Trained(NamedTuple):
     policy: Policy
     """Computes with it."""
     env_steps: int
-    """Env steps of its run until then."""
+    """Where the clock of its run stood then."""
     scales: Scales | None
     """How observations are normalised before they get into it; None: they are not."""
-    clock_unit: str = "env step"
-    """What `env_steps` counts: an `update` of a run that does not act."""
+    clock: Clock
+    """What `env_steps` counts."""
 
 
 class Agent:
@@ -113,8 +113,8 @@ class Agent:
 
     def trained_for(self) -> str:
         """How long its Q-network was trained, in words."""
-        unit = "env step" if self.trained is None else self.trained.clock_unit
-        return counted(self.env_steps or 0, unit)
+        assert self.trained is not None, "only a run says for how long it trained its agent"
+        return counted(self.trained.env_steps, self.trained.clock.unit)
 
     @property
     def memory_units(self) -> int:

@@ -90,7 +90,7 @@ def agent_of(folder: RunFolder, opened: OpenedNetwork) -> Agent:
     # An agent of a run that does not act plays greedily.
     epsilon = mean_epsilon(settings, env_steps) or 0.0
     q_values = NormalisedQValues(policy, scales)
-    trained = Trained(policy, env_steps, scales, settings.clock.unit)
+    trained = Trained(policy, env_steps, scales, settings.clock)
     return Agent(experiment.spec, q_values, epsilon, folder, trained)
 
 

@@ -23,11 +23,9 @@ def test_a_duration_has_a_setting_on_each_clock(duration):
 def test_a_run_that_does_not_act_reads_its_durations_by_updates():
     acting = Settings().with_changes(total_env_steps=700, log_every_env_steps=70)
     offline = Settings().with_changes(dataset="x-v0", total_updates=90, updates_per_round=40)
-    assert (acting.clock, acting.budget_name, acting.budget, acting.log_every) == (
-        *(Clock.ENV_STEPS, "total_env_steps", 700, 70),
-    )
-    assert (offline.clock, offline.budget_name, offline.budget) == (
-        *(Clock.UPDATES, "total_updates", 90),
-    )
+    assert (acting.clock, acting.budget_name) == (Clock.ENV_STEPS, "total_env_steps")
+    assert (acting.budget, acting.log_every) == (700, 70)
+    assert (offline.clock, offline.budget_name) == (Clock.UPDATES, "total_updates")
+    assert offline.budget == 90
     # The budget in whole calls of 40 updates.
     assert offline.last_tick == 120

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from small_networks import in_jax, network_of, numbers, random_noise, settings_of
 
+from frankrl.config import Clock
 from frankrl.core.sequences import Sequences
 from frankrl.core.types import SequenceSpec
 from frankrl.explaining.sequence_record import SampledSequences, sequences_record_of
@@ -67,6 +68,7 @@ def test_a_record_says_what_the_update_gives_back(case):
         after,
         own,
         env_steps=9,
+        clock=Clock.ENV_STEPS,
         learning_rate=0.01,
         noise=noise,
     )

@@ -18,6 +18,7 @@ from exporting.exported_agents import (
 from gymnasium import spaces
 
 from frankrl.agent import Agent, Trained
+from frankrl.config import Clock
 from frankrl.environments import describe
 from frankrl.experience import NormalisedQValues
 from frankrl.exporting.inputs import inputs_of
@@ -56,7 +57,7 @@ def remembering(spec, make=agent_of, **changes) -> Agent:
     """An agent with a memory and random parameters."""
     agent = make(spec, **{**GRU, **changes})
     agent.batch_q_values = NormalisedQValues(agent.policy, agent.scales)
-    agent.trained = Trained(agent.policy, 0, agent.scales)
+    agent.trained = Trained(agent.policy, 0, agent.scales, Clock.ENV_STEPS)
     return agent
 
 

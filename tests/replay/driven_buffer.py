@@ -27,7 +27,7 @@ from frankrl.replay import (
 # A half, so that sums of discounted whole numbers are exact in whatever order they are taken.
 GAMMA = 0.5
 UNIFORM = UniformSampler(2)
-PRIORITISED = PrioritisedSampler(2, exponent=1.0, epsilon=0.5, beta=0.4, beta_env_steps=100)
+PRIORITISED = PrioritisedSampler(2, exponent=1.0, epsilon=0.5, beta=0.4, beta_ticks=100)
 
 
 class DrivenBuffer:

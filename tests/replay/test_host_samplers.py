@@ -15,7 +15,7 @@ SEED = 3
 
 
 def drawn(batch_size, first_update, num_updates, first, end, seed=SEED):
-    request = SampleRequest(first_update, num_updates, first, end, num_new=1, env_steps=end)
+    request = SampleRequest(first_update, num_updates, first, end, num_new=1, ticks=end)
     return UniformSampler(batch_size).draws(seed, request)
 
 

@@ -34,7 +34,7 @@ def test_the_setting_names_the_sampler():
         replay_sampling="prioritised", priority_exponent=0.7, priority_beta=0.2, batch_size=16
     )
     assert prioritised.sampler == PrioritisedSampler(
-        batch_size=16, exponent=0.7, epsilon=1e-6, beta=0.2, beta_env_steps=100_000
+        batch_size=16, exponent=0.7, epsilon=1e-6, beta=0.2, beta_ticks=100_000
     )
 
 
@@ -47,4 +47,4 @@ def test_a_rise_of_beta_without_a_duration_is_refused():
 def test_a_later_budget_does_not_bend_the_rise_of_beta():
     settings = Settings().with_changes(replay_sampling="prioritised", total_env_steps=500)
     longer = settings.resolved().with_changes(total_env_steps=5_000).resolved()
-    assert make_replay(longer).sampler.beta_env_steps == 500
+    assert make_replay(longer).sampler.beta_ticks == 500

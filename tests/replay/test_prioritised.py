@@ -22,7 +22,7 @@ from frankrl.replay import (
 
 CAPACITY, BATCH = 40, 8
 SAMPLER = PrioritisedSampler(
-    batch_size=BATCH, exponent=0.6, epsilon=1e-3, beta=0.4, beta_env_steps=1_000
+    batch_size=BATCH, exponent=0.6, epsilon=1e-3, beta=0.4, beta_ticks=1_000
 )
 BUFFER = ReplayBuffer(CAPACITY, 1, 1, 0.9, SAMPLER)
 
@@ -193,7 +193,7 @@ class Naive:
         self.largest = max(self.largest, *new.values())
 
 
-EXACT = PrioritisedSampler(4, exponent=1.0, epsilon=0.5, beta=0.4, beta_env_steps=50)
+EXACT = PrioritisedSampler(4, exponent=1.0, epsilon=0.5, beta=0.4, beta_ticks=50)
 BUFFERS = [
     ReplayBuffer(8, 1, 1, 0.9, EXACT),
     ReplayBuffer(17, 3, 2, 0.9, EXACT),

@@ -15,7 +15,7 @@ from frankrl.replay import EndingRoom, PrioritisedSampler, ReplayBuffer, Uniform
 from frankrl.replay import with_ending_rows as with_rows
 
 GAMMA, ALPHA, EPSILON = 0.5, 0.6, 1e-2
-PRIORITISED = PrioritisedSampler(4, ALPHA, EPSILON, beta=0.4, beta_env_steps=100)
+PRIORITISED = PrioritisedSampler(4, ALPHA, EPSILON, beta=0.4, beta_ticks=100)
 SIZES = {
     # Environments of an actor, steps in a chunk, n, capacity.
     "one environment": (1, 4, 1, 9),

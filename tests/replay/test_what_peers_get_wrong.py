@@ -14,7 +14,7 @@ from frankrl.replay import EndingRoom, PrioritisedSampler, ReplayBuffer, Uniform
 GAMMA, STACK = 0.5, 3
 SAMPLERS = {
     "uniform": UniformSampler(2),
-    "prioritised": PrioritisedSampler(2, exponent=1.0, epsilon=0.5, beta=0.4, beta_env_steps=100),
+    "prioritised": PrioritisedSampler(2, exponent=1.0, epsilon=0.5, beta=0.4, beta_ticks=100),
 }
 
 

@@ -226,7 +226,7 @@ def test_only_allowed_actions_are_taken_and_every_episode_is_recorded(tmp_path):
     assert reopen(RunFolder.open(run), 100).record.update == 100
 
 
-REQUEST = SampleRequest(first_update=9, num_updates=4, first=37, end=90, num_new=8, env_steps=96)
+REQUEST = SampleRequest(first_update=9, num_updates=4, first=37, end=90, num_new=8, ticks=96)
 
 
 @pytest.mark.parametrize(
@@ -234,13 +234,13 @@ REQUEST = SampleRequest(first_update=9, num_updates=4, first=37, end=90, num_new
     [
         UniformSampler(16),
         NewestSampler(16),
-        PrioritisedSampler(16, exponent=0.6, epsilon=1e-3, beta=0.4, beta_env_steps=200),
+        PrioritisedSampler(16, exponent=0.6, epsilon=1e-3, beta=0.4, beta_ticks=200),
     ],
     ids=["uniform", "newest", "prioritised"],
 )
 @pytest.mark.parametrize("first", [0, 37, 2**31 - 50, 2**31 + 50, 2**32 - 90])
 def test_samplers_choose_on_the_device_as_on_the_host(sampler, first, drawn_on_the_device):
-    request = REQUEST._replace(first=first, end=first + 53, env_steps=first + 59)
+    request = REQUEST._replace(first=first, end=first + 53, ticks=first + 59)
     found = sampler.device_draws(jnp.asarray(bits(3, Use.REPLAY, 9, 4, 16)), request)
     for ours, theirs in zip(
         jax.tree.leaves(found), jax.tree.leaves(sampler.draws(3, request)), strict=True

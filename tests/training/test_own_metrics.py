@@ -7,6 +7,7 @@ import pytest
 
 import frankrl
 from frankrl.cli.main import main as frank
+from frankrl.config import Clock
 from frankrl.core.errors import FrankWarning
 from frankrl.display.training import event_line
 from frankrl.runs import MetricsReader, RunFolder
@@ -65,9 +66,11 @@ def test_success_is_shown_with_the_progress_and_with_evaluations(run):
         if isinstance(event, Progress):
             ((mean,),) = connection.execute(query, (event.env_steps,)).fetchall()
             assert event.success_rate == pytest.approx(mean)
-            assert f"success {100 * mean:.0f} %" in event_line(event)
+            assert f"success {100 * mean:.0f} %" in event_line(event, Clock.ENV_STEPS)
         if isinstance(event, Evaluated):
-            assert f"success {100 * event.evaluation.success_rate:.0f} %" in event_line(event)
+            assert f"success {100 * event.evaluation.success_rate:.0f} %" in event_line(
+                event, Clock.ENV_STEPS
+            )
     rates = connection.execute("SELECT success_rate FROM evaluations").fetchall()
     connection.close()
     played = [e.evaluation.success_rate for e in seen if isinstance(e, Evaluated)]

@@ -17,8 +17,10 @@ from frankrl.core.paths import given_path
 from frankrl.core.text import MAX_MESSAGE, shown
 
 if TYPE_CHECKING:
+    from frankrl.config import Clock
     from frankrl.environments import EnvironmentSpec
     from frankrl.explaining import Reopened
+    from frankrl.explaining.cost import Cost
     from frankrl.explaining.document import Document
     from frankrl.explaining.saliency import Map
     from frankrl.runs import RunFolder
@@ -99,8 +101,8 @@ def _explain_update(folder: "RunFolder", update: int, about: str, options: Expla
         check_pictures(stored)
     if options.html:
         check_writable(given_path(options.html, "--html"), "--html", _PAGE)
-    unit = folder.description.settings.clock.unit
-    _print_cost(cost.ticks, cost.first_tick, cost.seconds, unit)
+    clock = folder.description.settings.clock
+    _print_cost(cost, clock)
     reopened, came_from = open_update(folder, update, cost=cost)
     record, spec = reopened.record, reopened.spec
     if options.json:
@@ -163,14 +165,14 @@ def _list_updates(folder: "RunFolder", about: str, options: ExplainOptions) -> i
         raise SettingError(f"{given} needs an update: name one with --update")
     print_result(about)
     reached, starts = openable(folder)
-    unit = folder.description.settings.clock.unit
+    clock = folder.description.settings.clock
     print_result(
         f"has the updates 1 to {reached:,}: frank explain {shlex.quote(options.run)} --update N"
     )
     for start in starts:
         if start.updates < reached:
             print_result(
-                f"  from the checkpoint at {unit} {start.env_steps:,}: quickest from update "
+                f"  from the checkpoint at {clock.at(start.env_steps)}: quickest from update "
                 f"{start.updates + 1:,} on"
             )
     return 0
@@ -191,7 +193,10 @@ def _explain_table(folder: "RunFolder", about: str, options: ExplainOptions) -> 
     settings = folder.description.settings
     learning = settings.learning
     table = whole_table(
-        *(agent.spec, agent.batch_q_values, learning.gamma), is_rescaled=learning.value_rescaling
+        agent.spec,
+        agent.batch_q_values,
+        learning.gamma,
+        is_rescaled=learning.value_rescaling,
     )
     if options.json:
         print_result(json.dumps(table.plain(), allow_nan=False))
@@ -229,6 +234,6 @@ def _show(document: "Document", html: str) -> None:
     print_result(str(html))
 
 
-def _print_cost(env_steps: int, first: int, seconds: float | None, unit: str) -> None:
-    about = "" if seconds is None else f", about {seconds:.0f} s"
-    say(f"repeating {counted(env_steps, unit)} from {unit} {first:,}{about}")
+def _print_cost(cost: "Cost", clock: "Clock") -> None:
+    about = "" if cost.seconds is None else f", about {cost.seconds:.0f} s"
+    say(f"repeating {counted(cost.ticks, clock.unit)} from {clock.at(cost.first_tick)}{about}")

@@ -1,14 +1,15 @@
-"""The clock of a run: what it counts, in words and in the names of settings."""
+"""The clock of a run: what it counts, in words and in the names of settings.
+
+A tick is one unit of what the clock counts: an env step, or an update of a run that does not act.
+A number of either is called `ticks`; where it can only be env steps or updates, it is called so.
+"""
 
 from enum import StrEnum
 from typing import Literal
 
 
 class Clock(StrEnum):
-    """What a run counts: the unit of its budget, and of what its records call `env_steps`.
-
-    Where a number may be of either unit, code calls it `ticks`.
-    """
+    """What a run counts: the unit of its budget, and of what its records call `env_steps`."""
 
     ENV_STEPS = "env steps"
     UPDATES = "updates"

@@ -12,15 +12,29 @@ from frankrl.runs.metrics import MetricsReader
 
 Columns = Mapping[str, Float[np.ndarray, " row"]]
 TD_ERRORS = (
-    *("td_error_min", "td_error_p05", "td_error_p25", "td_error_p50"),
-    *("td_error_p75", "td_error_p95", "td_error_max"),
+    "td_error_min",
+    "td_error_p05",
+    "td_error_p25",
+    "td_error_p50",
+    "td_error_p75",
+    "td_error_p95",
+    "td_error_max",
 )
 """Columns with quantiles of the TD errors."""
 NUMBERS = {
     "episodes": ("env_steps", "env_index", "episode_return", "length"),
     "training": (
-        *("env_steps", "updates", "epsilon", "loss", "mean_q", "mean_max_q", "mean_target"),
-        *("mean_abs_td_error", "gradient_norm", "mean_return_100", "mean_length_100"),
+        "env_steps",
+        "updates",
+        "epsilon",
+        "loss",
+        "mean_q",
+        "mean_max_q",
+        "mean_target",
+        "mean_abs_td_error",
+        "gradient_norm",
+        "mean_return_100",
+        "mean_length_100",
         *TD_ERRORS,
     ),
     "timing": ("env_steps", "seconds", "env_steps_per_second"),

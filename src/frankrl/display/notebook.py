@@ -87,7 +87,7 @@ class NotebookDisplay(Display):
         """Take the newest numbers; evaluations and other lines stay."""
         if isinstance(event, Progress):
             self._newest, self._done = event, event.env_steps
-        elif line := event_line(event, self.unit):
+        elif line := event_line(event, self.clock):
             self.log(line)
         if isinstance(event, Evaluated):
             self._episodes = None
@@ -120,11 +120,11 @@ class NotebookDisplay(Display):
     def _draw(self, *, now: bool = False) -> None:
         if not self._total:
             return
-        parts = [bar(self._done, self._total, f"{self.unit}s")]
+        parts = [bar(self._done, self._total, self.clock)]
         if self._episodes is not None:
             parts.append(bar(*self._episodes, "episodes"))
         if self._newest is not None:
-            parts.append(html_block("", named_figures(self._newest, self.unit)))
+            parts.append(html_block("", named_figures(self._newest, self.clock)))
         if self._note:
             parts.append(as_text(self._note))
         self._cell.draw("<br>".join([*parts, self._text()]), now=now)

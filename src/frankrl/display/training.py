@@ -15,7 +15,7 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
-from frankrl.config import Settings
+from frankrl.config import Clock, Settings
 from frankrl.core.figures import counted, figure
 from frankrl.core.text import MAX_MESSAGE, shown
 from frankrl.display.terminal import can_redraw
@@ -52,13 +52,13 @@ def budget_in_words(settings: Settings) -> str:
 class Display(abc.ABC):
     """Shows the events of a training."""
 
-    unit = "env step"
-    """What the run's clock counts."""
+    clock = Clock.ENV_STEPS
+    """What the run counts; `begin` takes it from the run."""
 
     def begin(self, training: Trainer) -> None:
         """Say what is about to happen."""
         settings, description = training.settings, training.folder.description
-        self.unit = settings.clock.unit
+        self.clock = settings.clock
         self.log(
             f"Training {description.env_id} with preset {description.preset}, seed "
             f"{description.seed}, for {budget_in_words(settings)}"
@@ -67,7 +67,7 @@ class Display(abc.ABC):
         for line in training.notes:
             self.log(f"  {line}")
         if training.ticks:
-            self.log(f"  continuing at {self.unit} {training.ticks:,}")
+            self.log(f"  continuing at {self.clock.at(training.ticks)}")
         for warning in settings.warnings():
             self.log(f"  warning: {warning}")
 
@@ -135,7 +135,7 @@ class PlainDisplay(Display):
             if not self._is_due(event):
                 return
             self._last = event
-        line = event_line(event, self.unit)
+        line = event_line(event, self.clock)
         if line:
             self.log(line)
 
@@ -209,7 +209,7 @@ class LiveDisplay(Display):
             self._bar.update(self._training, completed=event.env_steps)
         elif isinstance(event, Evaluated):
             self._bar.update(self._evaluation, visible=False)
-        if not isinstance(event, Progress) and (line := event_line(event, self.unit)):
+        if not isinstance(event, Progress) and (line := event_line(event, self.clock)):
             self.log(line)
 
     def show_episodes(self, done: int, of: int) -> None:
@@ -242,7 +242,7 @@ class LiveDisplay(Display):
         parts: list[RenderableType] = [self._bar, Text(self._note)]
         if self._newest is not None:
             parts.insert(
-                0, Panel(_figures(self._newest, self.unit, self._console.width), title="Frank")
+                0, Panel(_figures(self._newest, self.clock, self._console.width), title="Frank")
             )
         return Group(*parts)
 
@@ -252,7 +252,7 @@ class QuietDisplay(PlainDisplay):
 
     def begin(self, training: Trainer) -> None:
         """Say only what the settings should be warned of."""
-        self.unit = training.settings.clock.unit
+        self.clock = training.settings.clock
         for warning in training.settings.warnings():
             self.log(f"warning: {warning}")
 
@@ -277,14 +277,14 @@ def make_display(stream: IO[str] | None, *, quiet: bool = False, verbose: bool =
     return LiveDisplay(stream)
 
 
-def event_line(event: Event, unit: str = "env step") -> str:
+def event_line(event: Event, clock: Clock) -> str:
     """One line about an event; empty if there is nothing to print.
 
     Args:
         event: the event.
-        unit: what the run's clock counts.
+        clock: what the run counts.
     """
-    if isinstance(event, Progress) and unit == "update":
+    if isinstance(event, Progress) and clock is Clock.UPDATES:
         return (
             f"updates {event.env_steps:>9,}/{event.total_env_steps:,}  "
             f"{event.env_steps_per_second:>7,.0f}/s  "
@@ -302,9 +302,9 @@ def event_line(event: Event, unit: str = "env step") -> str:
             f"updates {event.updates:>8,}{_age_of_target(event.updates_since_refresh)}"
         )
     if isinstance(event, Evaluated):
-        return _evaluated_line(event, unit)
+        return _evaluated_line(event, clock)
     if isinstance(event, Solved):
-        return f"  solved at {unit} {event.env_steps:,}, after {event.seconds:.1f} s"
+        return f"  solved at {clock.at(event.env_steps)}, after {event.seconds:.1f} s"
     if isinstance(event, EnvironmentRestarted):
         return (
             f"  WARNING: environment {event.env_index} failed at env step {event.env_steps:,} and "
@@ -317,17 +317,17 @@ def event_line(event: Event, unit: str = "env step") -> str:
     if isinstance(event, SavingFailed):
         there = f"the newest checkpoint is {event.newest}" if event.newest else "there is none yet"
         return (
-            f"  WARNING: writing failed at {unit} {event.env_steps:,}: {event.what} "
+            f"  WARNING: writing failed at {clock.at(event.env_steps)}: {event.what} "
             f"({event.reason}). Training goes on and tries again; {there}"
         )
     return ""
 
 
-def _evaluated_line(event: Evaluated, unit: str) -> str:
+def _evaluated_line(event: Evaluated, clock: Clock) -> str:
     evaluation = event.evaluation
     what = "solved check"
     if event.purpose == "progress":
-        what = f"evaluation at {unit} {event.env_steps:,}"
+        what = f"evaluation at {clock.at(event.env_steps)}"
     mean = figure(evaluation.mean_return, 2 * evaluation.standard_error)
     over = counted(len(evaluation.returns), "greedy episode")
     return f"  {what}: mean return {mean} over {over}{_success(', ', evaluation.success_rate)}"
@@ -338,10 +338,10 @@ def _success(before: str, rate: float | None) -> str:
     return "" if rate is None else f"{before}success {100 * rate:.0f} %"
 
 
-def _figures(event: Progress, unit: str, width: int) -> Table:
+def _figures(event: Progress, clock: Clock, width: int) -> Table:
     """The newest numbers, as many in a row as a terminal of this width holds."""
     table = Table.grid(padding=(0, 3), expand=True)
-    cells = named_figures(event, unit)
+    cells = named_figures(event, clock)
     # Not markup: it would be shown as it is wherever somebody prints without it.
     in_a_row = min(max(width // _CELL, 1), _MAX_IN_A_ROW)
     for start in range(0, len(cells), in_a_row):
@@ -355,7 +355,7 @@ def _age_of_target(updates: int | None) -> str:
     return "" if updates is None else f" (target {counted(updates, 'update')} old)"
 
 
-def named_figures(event: Progress, unit: str = "env step") -> list[tuple[str, str]]:
+def named_figures(event: Progress, clock: Clock) -> list[tuple[str, str]]:
     """The numbers of a training, each with its name; arguments as of `event_line`."""
     acting = [
         ("episodes", f"{event.episodes:,}"),
@@ -364,8 +364,8 @@ def named_figures(event: Progress, unit: str = "env step") -> list[tuple[str, st
         ("ε", _epsilon(event)),
     ]
     found = [
-        (f"{unit}s/s", f"{event.env_steps_per_second:,.0f}"),
-        *([] if unit == "update" else acting),
+        (f"{clock}/s", f"{event.env_steps_per_second:,.0f}"),
+        *([] if clock is Clock.UPDATES else acting),
         ("loss", _known(event.loss)),
         ("mean Q", _known(event.mean_q)),
         ("updates", f"{event.updates:,}"),

@@ -36,7 +36,7 @@ from frankrl.experience.policy import (
     acting_noise,
     make_policy,
 )
-from frankrl.experience.source import Collected, Restorable, Source
+from frankrl.experience.source import Collected, HasFreeActors, Restorable, Source
 from frankrl.experience.vector_steps import steps_of
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "Chunk",
     "Collected",
     "FreeActor",
+    "HasFreeActors",
     "HostPolicy",
     "HostSource",
     "LiveFeed",

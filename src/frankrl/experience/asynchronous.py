@@ -116,12 +116,11 @@ class AsynchronousSource:
         """Nothing: there is none."""
 
     def actors_state(self) -> ActorsState:
-        """See `Source.actors_state`."""
+        """See `HasFreeActors.actors_state`."""
         return ActorsState(tuple(self._chunks), tuple(self._feed.under_way()))
 
-    def stand_at(self, actors: ActorsState | None, updates_due: Callable[[int], int]) -> None:
-        """See `Source.stand_at`."""
-        assert actors is not None, "the checkpoint is of a run whose actors run freely"
+    def stand_at(self, actors: ActorsState, updates_due: Callable[[int], int]) -> None:
+        """See `HasFreeActors.stand_at`."""
         self._chunks, self._updates_due = list(actors.chunks), updates_due
         self._feed.stand_at(actors)
 

@@ -1,6 +1,6 @@
 """A data set as a source of experience: all that it holds is there from the start."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -17,7 +17,6 @@ from frankrl.datasets import DataEpisode, DataSet
 from frankrl.datasets.digest import ContentDigest
 from frankrl.environments import DIGEST_BYTES, EnvironmentLog, EnvironmentSpec, together
 from frankrl.environments.encoding import checked_leaf
-from frankrl.experience.actors_state import ActorsState
 from frankrl.experience.normaliser import Normaliser, Statistics
 from frankrl.experience.policy import Policy
 from frankrl.experience.source import Collected
@@ -51,11 +50,11 @@ class DataSource:
                 for reward, is_last in zip(data.reward, data.is_last, strict=True):
                     self._normaliser.step(reward[None], is_last[None])
 
-    def collect(self, policy: Policy, env_steps: int) -> Collected:
+    def collect(self, policy: Policy, ticks: int) -> Collected:
         """Collect nothing; arguments as of `Source.collect`."""
         return Collected(None, [], {}, [], [])
 
-    def look_ahead(self, policy: Policy, env_steps: int) -> None:
+    def look_ahead(self, policy: Policy, ticks: int) -> None:
         """Do nothing, because no actions are taken."""
 
     def snapshot(self) -> list[EnvironmentLog]:
@@ -96,12 +95,6 @@ class DataSource:
         self, memory: Float[np.ndarray, "env unit"] | None, begun: Sequence[int] = ()
     ) -> None:
         """Do nothing, because nobody acts."""
-
-    def actors_state(self) -> None:
-        """No actor runs freely."""
-
-    def stand_at(self, actors: ActorsState | None, updates_due: Callable[[int], int]) -> None:
-        """Do nothing: `restore` gets all there is."""
 
     def allow_restarts(self, most: int) -> None:
         """Do nothing, because no environment is stepped."""

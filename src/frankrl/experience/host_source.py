@@ -17,7 +17,6 @@ from frankrl.environments import (
     GymnasiumVector,
     Position,
 )
-from frankrl.experience.actors_state import ActorsState
 from frankrl.experience.episode_memory import EpisodeMemory, acted_anew
 from frankrl.experience.exploration import epsilon_greedy, exploration_draws, linear_epsilon
 from frankrl.experience.normaliser import Normaliser, Statistics
@@ -207,12 +206,6 @@ class HostSource:
     ) -> None:
         """See `Restorable.restore_memory`."""
         self._memory.restore(memory, begun)
-
-    def actors_state(self) -> None:
-        """No actor runs freely."""
-
-    def stand_at(self, actors: ActorsState | None, updates_due: Callable[[int], int]) -> None:
-        """Nothing: `restore` gets all there is."""
 
     def digests(self) -> list[bytes]:
         """See `Restorable.digests`."""

@@ -1,4 +1,9 @@
-"""Sources of experience: what training needs of them."""
+"""Sources of experience: what training needs of them.
+
+A run has a clock (`frankrl.config.Clock`): it counts env steps, or updates where nobody acts. What
+it has counted is called `ticks` wherever it may be either of the two, as here, where the source may
+be a data set. A source that steps environments calls the same number `env_steps`.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -91,20 +96,6 @@ class Restorable(Protocol):
         """
         ...
 
-    def actors_state(self) -> ActorsState | None:
-        """What a checkpoint holds of actors that run freely; None if none do."""
-        ...
-
-    def stand_at(self, actors: ActorsState | None, updates_due: Callable[[int], int]) -> None:
-        """Go on from a checkpoint; `restore` gets its snapshots.
-
-        Args:
-            actors: as `actors_state` gives it.
-            updates_due: updates of the run that are due after so many env steps, with a buffer that
-                may have begun at the checkpoint.
-        """
-        ...
-
     def allow_restarts(self, most: int) -> None:
         """Say how often an environment that fails is still made anew; then its error is raised."""
         ...
@@ -115,19 +106,38 @@ class Restorable(Protocol):
 
 
 @runtime_checkable
+class HasFreeActors(Protocol):
+    """Has actors that run freely, which a checkpoint must hold more of than their environments."""
+
+    def actors_state(self) -> ActorsState:
+        """What a checkpoint holds of the actors besides the snapshots of their environments."""
+        ...
+
+    def stand_at(self, actors: ActorsState, updates_due: Callable[[int], int]) -> None:
+        """Go on from a checkpoint; `Restorable.restore` gets its snapshots.
+
+        Args:
+            actors: as `actors_state` gives it.
+            updates_due: updates of the run that are due after so many env steps, with a buffer that
+                may have begun at the checkpoint.
+        """
+        ...
+
+
+@runtime_checkable
 class Source(Restorable, Protocol):
     """Collects experience round by round."""
 
-    def collect(self, policy: Policy, env_steps: int) -> Collected:
+    def collect(self, policy: Policy, ticks: int, /) -> Collected:
         """Collect a round of steps.
 
         Args:
             policy: acts; its parameters are loaded.
-            env_steps: env steps of the run before the round.
+            ticks: of the run's clock before the round.
         """
         ...
 
-    def look_ahead(self, policy: Policy, env_steps: int) -> None:
+    def look_ahead(self, policy: Policy, ticks: int, /) -> None:
         """Let the policy begin with the first actions of the next round.
 
         On a GPU they are then computed before the updates that are started next, and the
@@ -135,7 +145,7 @@ class Source(Restorable, Protocol):
 
         Args:
             policy: has the parameters of the next round.
-            env_steps: env steps of the run before that round.
+            ticks: of the run's clock before that round.
         """
         ...
 

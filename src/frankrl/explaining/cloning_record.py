@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from frankrl.config import Clock
 from frankrl.core.figures import figure
 from frankrl.core.types import Transition
 from frankrl.explaining.memory_record import SequencesRecord
@@ -46,6 +47,7 @@ def cloning_record_of(
     sampled: SampledBatch,
     *,
     env_steps: int,
+    clock: Clock,
     learning_rate: float,
 ) -> CloningRecord:
     """Record one update, computed by the functions that training uses.
@@ -55,7 +57,8 @@ def cloning_record_of(
         before: the learner before the update.
         after: the learner after the update.
         sampled: the transitions of the update.
-        env_steps: what the run's clock counted when the update was done.
+        env_steps: where the run's clock stood when the update was done.
+        clock: what it, and so `env_steps`, counts.
         learning_rate: step size of the optimiser.
     """
     terms, then = _computed(network, before, after, sampled.batch)
@@ -65,6 +68,7 @@ def cloning_record_of(
         sampled,
         (terms, then.logits),
         env_steps=env_steps,
+        clock=clock,
         learning_rate=learning_rate,
     )
 
@@ -76,6 +80,7 @@ def recorded_cloning(
     computed: tuple[CloningTerms, Float[Array, "batch action"]],
     *,
     env_steps: int,
+    clock: Clock,
     learning_rate: float,
     sequences: SequencesRecord | None = None,
 ) -> CloningRecord:
@@ -86,7 +91,8 @@ def recorded_cloning(
         learners: the learner before the update, and after it.
         sampled: the transitions of the update.
         computed: the terms of the update, and the logits after it.
-        env_steps: what the run's clock counted when the update was done.
+        env_steps: where the run's clock stood when the update was done.
+        clock: what it, and so `env_steps`, counts.
         learning_rate: step size of the optimiser.
         sequences: the sequences that they belong to; None without memory.
     """
@@ -97,6 +103,7 @@ def recorded_cloning(
     return CloningRecord(
         update=int(before.num_updates) + 1,
         env_steps=env_steps,
+        clock=clock,
         learning_rate=learning_rate,
         transition_env_steps=np.asarray(sampled.sample.env_steps),
         batch=batch,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from frankrl.config import ExplorationSettings, LearningSettings, Settings, TrainingSettings
+from frankrl.config import Clock, ExplorationSettings, LearningSettings, Settings, TrainingSettings
 from frankrl.core.figures import counted
 from frankrl.core.types import Scaling, Transition
 from frankrl.environments import EnvironmentSpec
@@ -102,6 +102,7 @@ def example() -> UpdateRecord:
         after,
         sampled,
         env_steps=LEARNED_AT,
+        clock=Clock.ENV_STEPS,
         learning_rate=LEARNING_RATE,
     )
 

@@ -94,7 +94,8 @@ def opened_in_round(
     own, begins, batch, noise, span = jax.tree.map(
         lambda table: table[number], (sample, taken, batches, noise, spans)
     )
-    facts = {"env_steps": result.ticks, "learning_rate": float(given.learning_rate)}
+    clock, rate = experiment.settings.clock, float(given.learning_rate)
+    facts = {"env_steps": result.ticks, "clock": clock, "learning_rate": rate}
     record = _record(experiment, (state, after), own, begins, batch, span, noise, facts)
     return record, under_noise(network.layout.unflatten(np.asarray(state.params)), noise)
 

@@ -45,7 +45,7 @@ class OpenedUpdate(abc.ABC):
     """Number of the update, from 1."""
     env_steps: int
     """Where the run's clock stood when the update was done."""
-    clock: Clock = Clock.ENV_STEPS
+    clock: Clock
     """What it, and so `env_steps`, counts."""
     learning_rate: float
     transition_env_steps: UInt32[np.ndarray, " batch"]

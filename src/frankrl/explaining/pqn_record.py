@@ -93,6 +93,7 @@ def _record(
     return UpdateRecord(
         update=before.updates + number + 1,
         env_steps=env_steps,
+        clock=settings.clock,
         learning_rate=learning_rate_at(settings.learning, env_steps),
         transition_env_steps=(before.ticks + rows).astype(np.uint32),
         batch=transition,

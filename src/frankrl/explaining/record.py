@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from frankrl.config import LearningSettings
+from frankrl.config import Clock, LearningSettings
 from frankrl.core.figures import figure
 from frankrl.core.types import Transition
 from frankrl.explaining.memory_record import SequencesRecord
@@ -100,6 +100,7 @@ def record_of(
     sampled: SampledBatch,
     *,
     env_steps: int,
+    clock: Clock,
     learning_rate: float,
     noise: UpdateNoise = NO_NOISE,
 ) -> UpdateRecord:
@@ -111,7 +112,8 @@ def record_of(
         before: the learner before the update.
         after: the learner after the update.
         sampled: the transitions of the update.
-        env_steps: env steps of the run when the update was done.
+        env_steps: where the run's clock stood when the update was done.
+        clock: what it, and so `env_steps`, counts.
         learning_rate: step size of the optimiser.
         noise: the update's random numbers.
     """
@@ -125,6 +127,7 @@ def record_of(
         sampled,
         computed,
         env_steps=env_steps,
+        clock=clock,
         learning_rate=learning_rate,
     )
 
@@ -137,6 +140,7 @@ def recorded(
     computed: Recorded,
     *,
     env_steps: int,
+    clock: Clock,
     learning_rate: float,
     sequences: SequencesRecord | None = None,
 ) -> UpdateRecord:
@@ -148,7 +152,8 @@ def recorded(
         learners: the learner before the update, and after it.
         sampled: the transitions of the update.
         computed: what was computed for each of them.
-        env_steps: env steps of the run when the update was done.
+        env_steps: where the run's clock stood when the update was done.
+        clock: what it, and so `env_steps`, counts.
         learning_rate: step size of the optimiser.
         sequences: the sequences that they belong to; None without memory.
     """
@@ -160,6 +165,7 @@ def recorded(
     return UpdateRecord(
         update=done + 1,
         env_steps=env_steps,
+        clock=clock,
         learning_rate=learning_rate,
         transition_env_steps=np.asarray(sampled.sample.env_steps),
         probabilities=_host(sampled.sample.probabilities),

@@ -1,7 +1,6 @@
 """Recompute an update: load the nearest checkpoint before it and repeat the rounds since."""
 
 import contextlib
-import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -129,7 +128,6 @@ def reopen(
             verification.check_checkpoint(state, source.digests(), checkpoint)
     assert opened is not None
     record, params = opened
-    record = dataclasses.replace(record, clock=settings.clock)
     rows, endings = _of_data(experiment, state)
     return Reopened(record, params, state, cost, spec, experiment.network, rows, endings)
 

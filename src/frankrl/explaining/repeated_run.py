@@ -9,6 +9,7 @@ from frankrl.environments import EnvironmentSpec, GymnasiumVector, make_vector, 
 from frankrl.experience import (
     AsynchronousSource,
     FreeActor,
+    HasFreeActors,
     HostSource,
     RecordedFeed,
     Restorable,
@@ -141,7 +142,9 @@ def restore_sources(folder: RunFolder, stepping: Stepping, start: Found) -> None
     """Bring the environments to their states at the checkpoint, in the order of a resumed run."""
     source = stepping.source
     stepping.stand_at(start.loaded.path)
-    source.stand_at(start.actors, start.experiment.updates_due)
+    if isinstance(source, HasFreeActors):
+        assert start.actors is not None, "a run whose actors run freely saves their state"
+        source.stand_at(start.actors, start.experiment.updates_due)
     if different := source.restore(start.logs):
         metadata, which = start.metadata, ", ".join(map(str, different))
         raise RunFolderError(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt32
 
-from frankrl.config import LearningSettings
+from frankrl.config import Clock, LearningSettings
 from frankrl.core.sequences import Sequences
 from frankrl.core.types import Transition
 from frankrl.explaining.cloning_record import CloningRecord, recorded_cloning
@@ -53,6 +53,7 @@ def sequences_record_of(
     sampled: SampledSequences,
     *,
     env_steps: int,
+    clock: Clock,
     learning_rate: float,
     noise: UpdateNoise = NO_NOISE,
 ) -> UpdateRecord:
@@ -66,7 +67,8 @@ def sequences_record_of(
         before: the learner before the update.
         after: the learner after the update.
         sampled: the sequences of the update, as NumPy arrays.
-        env_steps: env steps of the run when the update was done.
+        env_steps: where the run's clock stood when the update was done.
+        clock: what it, and so `env_steps`, counts.
         learning_rate: step size of the optimiser.
         noise: the update's random numbers.
     """
@@ -86,6 +88,7 @@ def sequences_record_of(
         _transitions(sampled, own),
         computed,
         env_steps=env_steps,
+        clock=clock,
         learning_rate=learning_rate,
         sequences=own,
     )
@@ -98,6 +101,7 @@ def sequences_cloning_record_of(
     sampled: SampledSequences,
     *,
     env_steps: int,
+    clock: Clock,
     learning_rate: float,
 ) -> CloningRecord:
     """Record one update of behaviour cloning; rows and arguments as of `sequences_record_of`."""
@@ -111,6 +115,7 @@ def sequences_cloning_record_of(
         _transitions(sampled, own),
         (terms._replace(logits=kept[0], losses=kept[1]), kept[2]),
         env_steps=env_steps,
+        clock=clock,
         learning_rate=learning_rate,
         sequences=own,
     )

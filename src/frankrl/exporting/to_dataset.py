@@ -99,9 +99,12 @@ def write_episodes(
     spec, plan = agent.spec, None
     if options.is_fresh:
         plan = Plan(
-            *(options.evaluation_episodes, options.evaluation_env_steps),
-            *(float(options.epsilon), options.seed),
-            *(evaluation.evaluation_envs, evaluation.evaluation_max_episode_steps),
+            episodes=options.evaluation_episodes,
+            env_steps=options.evaluation_env_steps,
+            epsilon=float(options.epsilon),
+            seed=options.seed,
+            at_once=evaluation.evaluation_envs,
+            most_steps=evaluation.evaluation_max_episode_steps,
         )
     if spec.running_statistics:
         warn(
@@ -110,7 +113,12 @@ def write_episodes(
         )
     env_steps = count_in(opened.info, "env_steps")
     trained = TrainedNetwork(
-        *(opened.experiment.network, opened.params, opened.scales, spec, folder, env_steps)
+        network=opened.experiment.network,
+        params=opened.params,
+        scales=opened.scales,
+        spec=spec,
+        folder=folder,
+        env_steps=env_steps,
     )
     episodes = _episodes(folder, opened, agent, plan, show)
     description = described(trained, plan, options.author)

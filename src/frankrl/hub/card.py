@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from frankrl.config import Clock
 from frankrl.core.figures import counted, figure
 from frankrl.core.named_code import is_object_name, module_of
 from frankrl.hub.results import Result
@@ -27,7 +28,7 @@ def card(repository: str, description: RunDescription, result: Result, *, filmed
         f"# {_kind(description)} that plays **{env_id}**",
         f"Trained by Frank (the Python package `{_LIBRARY}`) with the preset "
         f"`{description.preset}` and seed {description.seed}, for "
-        f"{counted(result.env_steps, result.clock_unit)}. Mean return over "
+        f"{counted(result.env_steps, result.clock.unit)}. Mean return over "
         f"{counted(result.summary['episodes'], 'greedy episode')}: **{result.mean_reward}**.",
         f"`replay.mp4` shows an episode with {_shown(description)}." if filmed else "",
         _use(repository, description, result.agent),
@@ -139,7 +140,7 @@ def _evaluation(result: Result) -> str:
     low, high = summary["interval_95"]
     spread = spread_of(summary)
     rows = {
-        "agent": f"{result.agent}, after {counted(result.env_steps, result.clock_unit)}",
+        "agent": f"{result.agent}, after {counted(result.env_steps, result.clock.unit)}",
         "episodes": f"{summary['episodes']:,}, greedy, played {result.played}",
         "seed of the episodes": str(result.seed),
         "mean return ± standard deviation": result.mean_reward.replace("+/-", "±"),
@@ -155,26 +156,26 @@ def _evaluation(result: Result) -> str:
 def _training(description: RunDescription, result: Result) -> str:
     newest = result.newest
     rows = {
-        f"{result.clock_unit}s": f"{newest['env_steps']:,}",
+        result.clock.value: f"{newest['env_steps']:,}",
         "updates": f"{newest['updates']:,}",
         "episodes": f"{newest['episodes']:,}",
         "seed": str(description.seed),
     }
     if solved := newest.get("solved"):
-        rows["solved"] = f"at {result.clock_unit} {solved['env_steps']:,}"
+        rows["solved"] = f"at {result.clock.at(solved['env_steps'])}"
     rows |= {name: str(value) for name, value in description.versions.items()}
     rows |= {name: str(value) for name, value in description.machine.items() if value != ""}
-    return f"## Training\n\n{_table(rows)}\n\n{_exactness(newest, result.clock_unit)}"
+    return f"## Training\n\n{_table(rows)}\n\n{_exactness(newest, result.clock)}"
 
 
-def _exactness(newest: dict[str, Any], unit: str) -> str:
+def _exactness(newest: dict[str, Any], clock: Clock) -> str:
     marks = newest.get("not_reproducible") or []
     if not marks:
         return (
             "The run is reproducible: the same command with these versions gives the same bits on "
             "a machine of this kind."
         )
-    lines = [f"- from {unit} {mark['env_steps']:,}: {mark['reason']}" for mark in marks]
+    lines = [f"- from {clock.at(mark['env_steps'])}: {mark['reason']}" for mark in marks]
     return "The run may differ in its bits from an uninterrupted one:\n\n" + "\n".join(lines)
 
 

@@ -150,17 +150,17 @@ def _result(
 ) -> Result:
     """The evaluation of the agent: the run's own if there is one and no other is wanted."""
     name = "best" if wanted.best else "newest"
-    found, unit = None, folder.description.settings.clock.unit
+    found, clock = None, folder.description.settings.clock
     if not wanted.best and wanted.episodes is None:
         found = final_evaluation(report, env_steps)
     if found is not None:
         when = datetime.fromtimestamp(os.stat(folder.path / REPORT).st_mtime, UTC)
         seed, played = folder.description.seed, "at the end of the training"
-        return Result(found, seed, played, when, name, env_steps, newest, unit)
+        return Result(found, seed, played, when, name, env_steps, newest, clock)
     check_code(folder, PLAYING)
     episodes = DEFAULT_EPISODES if wanted.episodes is None else wanted.episodes
     summary = play(agent, episodes=episodes, seed=_SEED).summary()
-    return Result(summary, _SEED, "for the Hub", datetime.now(UTC), name, env_steps, newest, unit)
+    return Result(summary, _SEED, "for the Hub", datetime.now(UTC), name, env_steps, newest, clock)
 
 
 def _filmed(folder: RunFolder, agent: Agent, env_steps: int, path: Path) -> bool:

@@ -4,6 +4,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from frankrl.config import Clock
 from frankrl.runs import RunDescription
 from frankrl.runs.report import Report
 
@@ -33,11 +34,11 @@ class Result(NamedTuple):
     agent: str
     """`newest` or `best`."""
     env_steps: int
-    """Env steps after which the run had this agent."""
+    """Where the clock of the run stood when it had this agent."""
     newest: dict[str, Any]
     """The metadata of the newest checkpoint."""
-    clock_unit: str = "env step"
-    """What `env_steps` counts: an `update` of a run that does not act."""
+    clock: Clock
+    """What `env_steps` counts."""
 
     @property
     def mean_reward(self) -> str:

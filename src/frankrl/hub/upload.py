@@ -156,7 +156,7 @@ def _built(
 
 def _message(built: Built) -> str:
     result = built.result
-    return f"{counted(result.env_steps, result.clock_unit)}, mean return {result.mean_reward}"
+    return f"{counted(result.env_steps, result.clock.unit)}, mean return {result.mean_reward}"
 
 
 def _upload(

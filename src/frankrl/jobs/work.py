@@ -78,7 +78,11 @@ def publish_job(
     """
     pruner = _Pruner(job.pruning)
     result = publish_or_take_over(
-        *(job.env_id, job.preset, job.settings, job.seed, address),
+        job.env_id,
+        job.preset,
+        job.settings,
+        job.seed,
+        address,
         lease_seconds=lease_seconds,
         stop_requested=stop_requested,
         on_event=pruner.take,

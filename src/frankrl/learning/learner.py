@@ -26,14 +26,14 @@ from frankrl.learning.update_output import UpdateMetrics, UpdateOutput
 from frankrl.networks import FeedForwardNetwork, QNetwork, RecurrentNetwork
 
 
-def learning_rate_at(settings: LearningSettings, env_steps: int) -> float:
-    """The learning rate after a number of env steps of the run, or of what its clock counts."""
+def learning_rate_at(settings: LearningSettings, ticks: int) -> float:
+    """The learning rate after so many ticks of the run's clock."""
     if settings.learning_rate_end is None:
         return settings.learning_rate
     duration = settings.learning_rate_decay_env_steps or settings.learning_rate_decay_updates
     if duration is None:
         raise ValueError("the learning rate's decay has no duration: call Settings.resolved first")
-    done = min(env_steps / duration, 1.0)
+    done = min(ticks / duration, 1.0)
     return settings.learning_rate + done * (settings.learning_rate_end - settings.learning_rate)
 
 

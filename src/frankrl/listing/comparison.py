@@ -130,7 +130,7 @@ def _results(folder: RunFolder, run: ListedRun) -> dict[str, Any]:
 
 def _of_metrics(folder: RunFolder) -> dict[str, Any]:
     """Speed and marks of a run; a speed counts evaluations and checkpoints in."""
-    reader, unit = MetricsReader(folder.metrics), folder.description.settings.clock.unit
+    reader, clock = MetricsReader(folder.metrics), folder.description.settings.clock
     try:
         timing = reader.columns("timing", "env_steps = (SELECT max(env_steps) FROM timing)")
         marks = reader.columns("not_reproducible")
@@ -138,7 +138,7 @@ def _of_metrics(folder: RunFolder) -> dict[str, Any]:
         reader.close()
     found: dict[str, Any] = {
         "not_reproducible": "; ".join(
-            f"from {unit} {int(step):,} on: {shown(reason)}"
+            f"from {clock.at(int(step))} on: {shown(reason)}"
             for step, reason in zip(marks["env_steps"], marks.get("reason", ()), strict=True)
         )
     }

@@ -120,6 +120,6 @@ def _sampler(settings: ReplaySettings, batch_size: int, use: Use = Use.REPLAY) -
                 exponent=settings.priority_exponent,
                 epsilon=settings.priority_epsilon,
                 beta=settings.priority_beta,
-                beta_env_steps=duration,
+                beta_ticks=duration,
                 use=use,
             )

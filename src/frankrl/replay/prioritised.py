@@ -51,8 +51,8 @@ class PrioritisedSampler(Sampler):
     """ε."""
     beta: float
     """β at the start of the run."""
-    beta_env_steps: int
-    """Env steps until β is 1."""
+    beta_ticks: int
+    """Ticks of the run's clock until β is 1."""
     use: Use = Use.REPLAY
     """What its draws are for: two buffers of a run have draws of their own."""
 
@@ -67,20 +67,20 @@ class PrioritisedSampler(Sampler):
         )
         # Rounding to float32 must not give 1.
         below_1 = np.minimum(numbers.astype(np.float32), _LARGEST_BELOW_1)
-        beta = np.float32(self.beta_at(request.env_steps))
+        beta = np.float32(self.beta_at(request.ticks))
         return PriorityDraws(below_1, beta, np.uint32(request.first))
 
     def device_draws(
         self, bits: UInt32[Array, "update batch"], request: SampleRequest
     ) -> PriorityDraws:
         """The position of each transition in its segment."""
-        done = jnp.asarray(request.env_steps, jnp.float32) / self.beta_env_steps
+        done = jnp.asarray(request.ticks, jnp.float32) / self.beta_ticks
         beta = self.beta + jnp.minimum(done, 1.0) * (1.0 - self.beta)
         return PriorityDraws(as_uniforms(bits), beta, jnp.uint32(request.first))
 
-    def beta_at(self, env_steps: int) -> float:
-        """β after a number of env steps: rises linearly to 1, where the weights undo all bias."""
-        done = min(env_steps / self.beta_env_steps, 1.0)
+    def beta_at(self, ticks: int) -> float:
+        """β after so many ticks: rises linearly to 1, where the weights undo all bias."""
+        done = min(ticks / self.beta_ticks, 1.0)
         return self.beta + done * (1.0 - self.beta)
 
     def add(

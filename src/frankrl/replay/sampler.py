@@ -24,8 +24,8 @@ class SampleRequest(NamedTuple):
     """The env step after that of the newest; there is at least one if updates are due."""
     num_new: Count
     """How many of these transitions the round has added."""
-    env_steps: Count
-    """Env steps of the run at the end of this round."""
+    ticks: Count
+    """Of the run's clock at the end of this round."""
 
 
 class Sample(NamedTuple):

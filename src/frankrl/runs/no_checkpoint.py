@@ -19,7 +19,7 @@ def no_checkpoint(folder: RunFolder, *, best: bool = False) -> RunFolderError:
         best: the agent with the best evaluation is wanted, not the newest one.
     """
     settings, path = folder.description.settings, folder.path
-    what, every, unit = "checkpoint", settings.checkpoint_every, settings.clock.unit
+    what, every, clock = "checkpoint", settings.checkpoint_every, settings.clock
     every = min(every, settings.budget)
     if best:
         what, interval = "best agent", settings.evaluate_every
@@ -32,12 +32,12 @@ def no_checkpoint(folder: RunFolder, *, best: bool = False) -> RunFolderError:
     if not is_held(path):
         return RunFolderError(
             f"{path} holds no {what}: its training ended before the first one, which comes at "
-            f"{unit} {every:,}; train again, with a smaller "
+            f"{clock.at(every)}; train again, with a smaller "
             f"{option(_setting(settings, best=best))} if you want one earlier"
             f"{begin_again(folder)}"
         )
     return RunFolderError(
-        f"{path} is being trained and holds no {what} yet: the first comes at {unit} {every:,}"
+        f"{path} is being trained and holds no {what} yet: the first comes at {clock.at(every)}"
         f"{_how_far(folder, every)}"
     )
 

@@ -182,9 +182,13 @@ class _Program:
                 )
             return trainer
         about = self._group.description
-        facts = (all_versions(experiment.settings), machine_facts())
         description = RunDescription(
-            *(about.env_id, about.preset, seed, experiment.settings, *facts),
+            about.env_id,
+            about.preset,
+            seed,
+            experiment.settings,
+            all_versions(experiment.settings),
+            machine_facts(),
             batched_with=tuple(self._seeds),
         )
         return Trainer.begin(

@@ -185,7 +185,8 @@ def _in_processes(group: RunGroup, how: HowToTrain) -> SeedsResult | None:
 
         def engine() -> Engine:
             return engine_for(
-                *(how.processes, folder),
+                how.processes,
+                folder,
                 ray=how.ray,
                 publish=how.publish,
                 print_command=how.print_command,

@@ -31,8 +31,10 @@ TUNING_SEED = 100
 """Seeds that settings were chosen on say nothing about others, so sweeps begin with this one, and
 seeds for reports with 0."""
 _OF_EVALUATIONS = (
-    *("total_env_steps", "total_updates"),
-    *("evaluate_every_env_steps", "evaluate_every_updates"),
+    "total_env_steps",
+    "total_updates",
+    "evaluate_every_env_steps",
+    "evaluate_every_updates",
     "evaluation_starts_env_steps",
 )
 """Settings that decide at which env steps a run is evaluated."""

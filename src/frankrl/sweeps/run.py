@@ -89,7 +89,16 @@ def sweep(
         FrankError: an argument is not allowed, the machine fails, or every trial fails.
     """
     options = SweepOptions(
-        *(trials, seeds, seed, sampler, pruner, objective, lag, processes, ray, publish)
+        trials=trials,
+        seeds=seeds,
+        seed=seed,
+        sampler=sampler,
+        pruner=pruner,
+        objective=objective,
+        lag=lag,
+        processes=processes,
+        ray=ray,
+        publish=publish,
     )
     env_id, env_kwargs = named_env(env)
     if exists_already(env_id):
@@ -106,7 +115,13 @@ def sweep(
     if env_kwargs:
         base = base.with_changes(env_kwargs=env_kwargs | base.environment.env_kwargs)
     return run_sweep(
-        *(env_id, preset, base, settings, space, out, options),
+        env_id,
+        preset,
+        base,
+        settings,
+        space,
+        out,
+        options,
         progress=progress,
         on_trial=on_trial,
     )
@@ -147,7 +162,9 @@ def run_sweep(
     definition, num_trials = defined(env_id, preset, base, fixed, space, options)
     folder = SweepFolder(_place(env_id, space, out))
     make_engine = functools.partial(
-        *(engine_for, options.processes, folder.path),
+        engine_for,
+        options.processes,
+        folder.path,
         ray=options.ray,
         publish=options.publish,
         prunes=options.pruner in PRUNERS_WITHIN_A_RUN,

@@ -249,10 +249,13 @@ def to_tensors(
     return tensors, chunks
 
 
-def check_finite(
-    tensors: Mapping[str, Tensors], ticks: int, clock: Clock = Clock.ENV_STEPS
-) -> None:
+def check_finite(tensors: Mapping[str, Tensors], ticks: int, clock: Clock) -> None:
     """Refuse to save parameters that are not finite.
+
+    Args:
+        tensors: what is to be saved.
+        ticks: of the run's clock so far.
+        clock: what it counts.
 
     Raises:
         DivergedError: a weight, or a number of the optimiser's state, is not finite.

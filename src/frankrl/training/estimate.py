@@ -293,7 +293,10 @@ def estimate_of(
             )
         opened = open_network(folder)
         return fitted_q_evaluation(
-            *(opened.experiment, opened.params, opened.scales, dataset),
+            opened.experiment,
+            opened.params,
+            opened.scales,
+            dataset,
             updates=updates,
             on_update=on_update,
         ).summary()

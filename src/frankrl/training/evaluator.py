@@ -146,8 +146,14 @@ class Evaluator:
             self._players.close()
             self._players = NO_PLAYERS
             return self.evaluate(
-                *(q_values, episodes, use, seed, number),
-                *(stop_requested, hopeless_below, on_episode),
+                q_values,
+                episodes,
+                use,
+                seed,
+                number,
+                stop_requested,
+                hopeless_below,
+                on_episode,
             )
 
     def _ended(
@@ -199,8 +205,13 @@ class Evaluator:
         for first in range(0, len(numbers), MAX_EVALUATION_ENVS):
             part = numbers[first : first + MAX_EVALUATION_ENVS]
             returns, lengths = play(
-                *(environments, policy.network, policy.vector, q_values.scales),
-                *([seeds[number] for number in part], most_steps, stop),
+                environments,
+                policy.network,
+                policy.vector,
+                q_values.scales,
+                [seeds[number] for number in part],
+                most_steps,
+                stop,
             )
             if not np.isfinite(returns).all():
                 raise EnvironmentFailedError(
@@ -264,10 +275,8 @@ def _gathered(
     on_episode(0, episodes)
     for some in ended:
         for n, episode_return, length, success in some:
-            returns[n], lengths[n], successes[n], has_ended[n] = (
-                *(episode_return, length, success),
-                True,
-            )
+            returns[n], lengths[n], successes[n] = episode_return, length, success
+            has_ended[n] = True
         # In the order of their seeds: those that end first are not like the others.
         while decided < episodes and has_ended[decided]:
             decided += 1

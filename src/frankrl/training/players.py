@@ -115,7 +115,11 @@ class Player:
     def _check_same(self) -> None:
         spec = self._plan.spec
         here = describe(
-            *(spec.env_id, spec.env_kwargs, spec.mask_setting, spec.preprocessing, spec.wrappers)
+            spec.env_id,
+            spec.env_kwargs,
+            spec.mask_setting,
+            spec.preprocessing,
+            spec.wrappers,
         )
         if spec_fingerprint(here) != spec_fingerprint(spec):
             raise EnvironmentUnusableError(f"{spec.env_id} is another environment here")

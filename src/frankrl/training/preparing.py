@@ -109,7 +109,9 @@ def prepare(
             f"{option('actors')} out"
         )
     experiment = checked_experiment(
-        *(env_id, settings, seed),
+        env_id,
+        settings,
+        seed,
         in_actors=make_source is not None,
         data=dataset and origin_of(dataset),
         spec=spec,
@@ -119,12 +121,20 @@ def prepare(
     check_threshold(settings, experiment.spec)
     weights = initial and initial.weights(experiment)
     description = RunDescription(
-        *(env_id, preset, seed, experiment.settings, all_versions(settings), machine_facts()),
+        env_id,
+        preset,
+        seed,
+        experiment.settings,
+        all_versions(settings),
+        machine_facts(),
         origin=weights and weights.origin,
         data=experiment.data,
     )
     begin = functools.partial(
-        *(Trainer.begin, path, description, experiment),
+        Trainer.begin,
+        path,
+        description,
+        experiment,
         initial=weights,
         overwrite=overwrite,
         started=started,
@@ -227,7 +237,9 @@ def prepare_resume(
     description = folder.description
     in_actors = make_source is not None
     experiment = checked_experiment(
-        *(description.env_id, settings, description.seed),
+        description.env_id,
+        settings,
+        description.seed,
         in_actors=in_actors,
         data=description.data,
         spec=newest_spec(folder) if is_absent(description.env_id) else None,

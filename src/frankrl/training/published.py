@@ -115,7 +115,10 @@ def publish_or_take_over(
     settings = settings.resolved()
     run = AskedRun(
         RunDescription(env_id, preset, int(seed), settings, versions()),
-        *(initial, overwrite, started, make_source),
+        initial,
+        overwrite,
+        started,
+        make_source,
     )
     log = Log(open_storage(address))
     with local_folder(local) as place:

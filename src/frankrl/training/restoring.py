@@ -1,7 +1,7 @@
 """Lets a run go on from a checkpoint: its environments, its buffer, and what is not exact."""
 
 from frankrl.core.figures import counted
-from frankrl.experience import Restorable
+from frankrl.experience import HasFreeActors, Restorable
 from frankrl.replay import cut_short
 from frankrl.training.marks import Marks
 from frankrl.training.resuming import Found
@@ -22,7 +22,9 @@ def restored(
     """
     metadata, state, settings = found.metadata, found.state, found.experiment.settings
     reasons = surroundings.differ_from(metadata)
-    source.stand_at(found.actors, found.experiment.updates_due)
+    if isinstance(source, HasFreeActors):
+        assert found.actors is not None, "a run whose actors run freely saves their state"
+        source.stand_at(found.actors, found.experiment.updates_due)
     different = source.restore(found.logs)
     source.restore_statistics(*found.statistics, different)
     source.restore_memory(found.memory, different)

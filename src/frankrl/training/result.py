@@ -38,6 +38,9 @@ class TrainingResult:
     not_reproducible: list[dict[str, Any]]
     """`env_steps` from which the run may differ in its bits from an uninterrupted one, and the
     `reason`; empty for nearly every run."""
+    clock: Clock
+    """What the run counts, and what is called `env_steps` here: `env steps`, or `updates` of a run
+    that does not act."""
     environment_restarts: list[dict[str, Any]] = field(default_factory=list)
     """`env_steps`, `env_index`, `reason` and `episode` of each time that a training environment
     failed and was made anew (`restart_failed_envs`)."""
@@ -48,9 +51,6 @@ class TrainingResult:
     estimate: dict[str, Any] | None = None
     """Of a run without an environment: the discounted return of its final policy by fitted Q
     evaluation, an estimate; else None."""
-    clock: Clock = Clock.ENV_STEPS
-    """What the run counts, and what is called `env_steps` here: `env steps`, or `updates` of a run
-    that does not act."""
     published: str | None = None
     """Where the run is published, if it was trained with `publish`. Without `out`, its run folder
     is removed after that: `frankrl.fetch` makes one anew."""

@@ -151,7 +151,14 @@ def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path)
     )
     best = loaded.tensors.get(BEST_FILE)
     return Found(
-        *(metadata, state, logs, interval, best, [], loaded, experiment),
+        metadata=metadata,
+        state=state,
+        logs=logs,
+        interval=interval,
+        best=best,
+        damaged=[],
+        loaded=loaded,
+        experiment=experiment,
         statistics=statistics_of(loaded, experiment),
         memory=memory_of(loaded, experiment),
         actors=actors_of(loaded, experiment),

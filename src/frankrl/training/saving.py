@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from frankrl.environments import spec_to_data
+from frankrl.experience import HasFreeActors
 from frankrl.runs import RunFolder, RunLock, Tensors, set_aside
 from frankrl.training.best import BestAgent
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
@@ -56,8 +57,13 @@ def content_of(
     """
     source = stepping.source
     tensors, chunks = to_tensors(
-        *(experiment, state, source.snapshot(), journal.interval()),
-        *(source.statistics(), source.actors_state(), source.memory()),
+        experiment,
+        state,
+        source.snapshot(),
+        journal.interval(),
+        source.statistics(),
+        source.actors_state() if isinstance(source, HasFreeActors) else None,
+        source.memory(),
     )
     metadata = CheckpointMetadata(
         env_id=experiment.spec.env_id,

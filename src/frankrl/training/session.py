@@ -176,10 +176,10 @@ def write_report(training: Trainer, finished: Finished, stop: Stop | None) -> Tr
         best=finished.best and finished.best._asdict(),
         evaluation=finished.evaluation and finished.evaluation.summary(),
         not_reproducible=[mark._asdict() for mark in finished.not_reproducible],
+        clock=training.settings.clock,
         environment_restarts=[each._asdict() for each in finished.environment_restarts],
         stopped=finished.stopped,
         stop_reason=shown_text(stop.reason) if stop and finished.stopped else None,
-        clock=training.settings.clock,
     )
     unsaved = training.unsaved
     try:

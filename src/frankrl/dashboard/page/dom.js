@@ -177,6 +177,11 @@ export function counted(count, noun) {
   return `${written(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
+/** One tick of the clock of a run, or of what tells of it, in words. */
+export function tick(run) {
+  return run?.clock === "updates" ? "update" : "env step";
+}
+
 /** A paragraph that says why there is nothing to show. */
 export function note(...text) {
   return h("p", { class: "note" }, ...text);

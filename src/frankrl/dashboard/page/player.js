@@ -1,6 +1,6 @@
 // The player of an episode: its pictures, and what the agent thinks at each step.
 
-import { counted, h, note, qTable, written } from "./dom.js";
+import { counted, h, note, qTable, tick, written } from "./dom.js";
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const AHEAD = 12;
@@ -237,7 +237,7 @@ function summary(episode) {
       {},
       `Undiscounted return ${written(episode.episode_return)} in `,
       `${counted(episode.actions.length, "step")}; ${episode.end}. `,
-      `γ = ${episode.gamma}, checkpoint at ${episode.clock_unit} ${written(episode.env_steps)}, `,
+      `γ = ${episode.gamma}, checkpoint at ${tick(episode)} ${written(episode.env_steps)}, `,
       `reset seed ${episode.reset_seed}.`,
     ),
     episode.notices.map((text) => note(text)),

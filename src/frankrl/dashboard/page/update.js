@@ -1,7 +1,7 @@
 // One update, explained as by `frank explain`.
 
 import { newest, work } from "./ask.js";
-import { counted, h, note, qTable, written } from "./dom.js";
+import { counted, h, note, qTable, tick, written } from "./dom.js";
 import { progress, runChoice } from "./run_choice.js";
 import { focused, state } from "./state.js";
 
@@ -57,10 +57,7 @@ export function update(place) {
 
   async function open() {
     if (!state.focus) return;
-    const bar = progress(
-      "Recomputing the update",
-      focused()?.clock === "updates" ? "update" : "env step",
-    );
+    const bar = progress("Recomputing the update", tick(focused()));
     content.replaceChildren(bar.element);
     try {
       const path = `update/${state.focus}?number=${encodeURIComponent(number.value)}`;

@@ -88,7 +88,7 @@ def play(
     return per_step | {
         "env_id": spec.env_id,
         "env_steps": info["env_steps"],
-        "clock_unit": folder.description.settings.clock.unit,
+        "clock": folder.description.settings.clock,
         "seed": seed,
         "reset_seed": reset,
         "action_names": spec.action_names,

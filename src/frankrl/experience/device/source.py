@@ -9,7 +9,6 @@ from jaxtyping import Float, UInt32
 
 from frankrl.core.device_random import seed_words
 from frankrl.environments import EnvironmentLog
-from frankrl.experience.actors_state import ActorsState
 from frankrl.experience.device.digest import as_bytes
 from frankrl.experience.device.environments import (
     DeviceEnvironments,
@@ -70,12 +69,6 @@ class DeviceSource:
         self, memory: Float[np.ndarray, "env unit"] | None, begun: Sequence[int] = ()
     ) -> None:
         """`states` hold it."""
-
-    def actors_state(self) -> None:
-        """No actor runs freely."""
-
-    def stand_at(self, actors: ActorsState | None, updates_due: Callable[[int], int]) -> None:
-        """Nothing: `states` come from the checkpoint."""
 
     def allow_restarts(self, most: int) -> None:
         """A pure function does not fail."""

@@ -12,7 +12,6 @@ from frankrl.core.normalisation import Scales
 from frankrl.core.text import shown
 from frankrl.core.types import ACTION_DTYPE, Steps
 from frankrl.environments import EnvironmentLog
-from frankrl.experience.actors_state import ActorsState
 from frankrl.experience.normaliser import Statistics
 from frankrl.experience.policy import Policy
 from frankrl.experience.remote.actor import EpisodeState, RoundAnswer, RoundRequest
@@ -158,12 +157,6 @@ class RemoteSource:
             return self._actors.ask(index, "restore_memory", self._memory_of(index))
 
         self._actors.answers(ask, state_of=self._state_of)
-
-    def actors_state(self) -> None:
-        """No actor runs freely."""
-
-    def stand_at(self, actors: ActorsState | None, updates_due: Callable[[int], int]) -> None:
-        """Nothing: `restore` gets all there is."""
 
     def allow_restarts(self, most: int) -> None:
         """See `Restorable.allow_restarts`."""
