@@ -159,6 +159,7 @@ def test_a_memory_that_no_run_has_is_refused(run):
             check_memory(wrong, newest)
 
 
+@pytest.mark.as_compiled_for_users
 def test_an_update_is_opened_and_all_that_the_run_recorded_comes_out_again(run):
     last = json.loads((run / "report.json").read_text())["updates"]
     for update in (1, last // 2, last):
