@@ -163,6 +163,7 @@ def walked(states, opened):
     return [Walked(replay, first) for first in firsts]
 
 
+@pytest.mark.as_compiled_for_users
 def test_the_state_after_reopening_is_that_of_the_run_to_the_bit(states, opened):
     expected = states[-1]
     assert opened.state.ticks == expected.ticks

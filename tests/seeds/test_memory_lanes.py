@@ -57,6 +57,7 @@ def test_lanes_with_memory_begin_as_runs_alone_do_within_float32():
         assert assert_lanes_begin_as_runs_alone(first, SEEDS, 5, parts) > 20
 
 
+@pytest.mark.as_compiled_for_users
 def test_an_update_of_a_lane_with_memory_is_opened_to_the_same_bits(group):
     assert reopen(RunFolder.open(group.runs[1]), 40).record.update == 40
 

@@ -141,10 +141,11 @@ def test_a_damaged_file_of_environments_costs_nothing_but_the_way_back(run, tmp_
 
 
 @pytest.mark.slow
-def test_noise_and_fractions_of_each_learned_step_repeat_themselves(tmp_path):
+def test_an_opened_update_draws_noise_and_fractions_for_each_learned_step_as_the_run_did(tmp_path):
     changes = {"distribution": "iqn", "noisy": True, "n_step": 2, "vector_steps_per_round": 2}
-    one = trained(tmp_path / "one", **changes)
-    assert_same(one, trained(tmp_path / "other", checkpoint_every_env_steps=500, **changes))
+    run = trained(tmp_path / "run", **changes)
+    # Opening does the update again and compares it with what the run recorded.
+    assert reopen(RunFolder.open(run), 100).record.update == 100
 
 
 def test_a_memory_that_no_run_has_is_refused(run):
@@ -159,6 +160,7 @@ def test_a_memory_that_no_run_has_is_refused(run):
             check_memory(wrong, newest)
 
 
+@pytest.mark.as_compiled_for_users
 def test_an_update_is_opened_and_all_that_the_run_recorded_comes_out_again(run):
     last = json.loads((run / "report.json").read_text())["updates"]
     for update in (1, last // 2, last):

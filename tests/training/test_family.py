@@ -184,6 +184,7 @@ def test_each_switch_is_resumed_and_masked():
         assert {name for names in several for name in names} == set(SWITCHES)
 
 
+@pytest.mark.as_compiled_for_users
 @pytest.mark.parametrize(("names", "overlap"), RESUMED)
 def test_switches_resume_to_the_same_bits_and_are_explained(names, overlap, tmp_path):
     changes = RUN | chosen(*names) | {"overlap": overlap}

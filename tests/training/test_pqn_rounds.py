@@ -262,6 +262,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(run, tmp_path, stop):
         np.testing.assert_array_equal(array, theirs[name], err_msg=str(name))
 
 
+@pytest.mark.as_compiled_for_users
 @pytest.mark.parametrize("update", [1, 46, 120])
 def test_an_update_can_be_opened_and_all_that_the_run_recorded_comes_out_again(run, update):
     found = reopen(RunFolder.open(run), update)
