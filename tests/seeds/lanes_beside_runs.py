@@ -35,13 +35,13 @@ def assert_lanes_begin_as_runs_alone(
         The updates of a run after each round.
     """
     batch = SeedBatch(len(seeds))
-    lanes, alone, updates = [], [], []
+    lanes, alone, updates = [], [], [0] * num_rounds
     for index, seed in enumerate(seeds):
         experiment = replace(first, seed=seed)
         for made, rounds in ((lanes, batch.rounds_of(index)), (alone, device_rounds)):
             source, state = source_on_device(experiment), init_train_state(experiment)
             made.append(rounds(experiment, source, state, lambda at: at + 32))
-    for _ in range(num_rounds):
+    for number in range(num_rounds):
         batch.advance()
         for lane, run in zip(lanes, alone, strict=True):
             ours, theirs = next(lane), next(run)
@@ -51,7 +51,7 @@ def assert_lanes_begin_as_runs_alone(
                 jax.tree.leaves(parts(ours)), jax.tree.leaves(parts(theirs)), strict=True
             ):
                 np.testing.assert_allclose(one, other, rtol=rtol, atol=1e-5)
-        updates.append(ours.updates)
+            updates[number] = ours.updates
     return updates
 
 
