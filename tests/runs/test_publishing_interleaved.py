@@ -221,6 +221,7 @@ def test_however_writers_are_interleaved_there_is_one_history(kinds):
 
 
 @pytest.mark.slow
-def test_every_way_to_freeze_writers_three_times_leaves_one_history():
+@pytest.mark.parametrize("begins", [(), (0,)], ids=["owner-begins", "taker-begins"])
+def test_every_way_to_freeze_writers_three_times_leaves_one_history(begins):
     for switches in combinations(range(1, LONGEST), 3):
-        interleaved(switches, False, False)
+        interleaved([*begins, *switches], False, False)

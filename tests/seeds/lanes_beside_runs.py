@@ -15,12 +15,13 @@ from frankrl.training.device.batch import SeedBatch
 from frankrl.training.device.rounds import device_rounds, source_on_device
 
 _FILES = ("q_network", "optimiser", "environments")
-_OPTIONAL = ("target_network", "best_network", "collection", "replay")
+_FILES_OF_DQN = ("target_network", "replay")
+_OPTIONAL = ("best_network", "collection")
 
 
 def assert_lanes_begin_as_runs_alone(
     first: Experiment, seeds: list[int], num_rounds: int, parts: Any, rtol: float = 1e-3
-) -> int:
+) -> list[int]:
     """The rounds of lanes are those of runs alone within float32.
 
     Args:
@@ -31,16 +32,16 @@ def assert_lanes_begin_as_runs_alone(
         rtol: largest relative difference.
 
     Returns:
-        The updates of a run so far.
+        The updates of a run after each round.
     """
     batch = SeedBatch(len(seeds))
-    lanes, alone, updates = [], [], 0
+    lanes, alone, updates = [], [], [0] * num_rounds
     for index, seed in enumerate(seeds):
         experiment = replace(first, seed=seed)
         for made, rounds in ((lanes, batch.rounds_of(index)), (alone, device_rounds)):
             source, state = source_on_device(experiment), init_train_state(experiment)
             made.append(rounds(experiment, source, state, lambda at: at + 32))
-    for _ in range(num_rounds):
+    for number in range(num_rounds):
         batch.advance()
         for lane, run in zip(lanes, alone, strict=True):
             ours, theirs = next(lane), next(run)
@@ -50,7 +51,7 @@ def assert_lanes_begin_as_runs_alone(
                 jax.tree.leaves(parts(ours)), jax.tree.leaves(parts(theirs)), strict=True
             ):
                 np.testing.assert_allclose(one, other, rtol=rtol, atol=1e-5)
-            updates = ours.updates
+            updates[number] = ours.updates
     return updates
 
 
@@ -67,8 +68,12 @@ def tables(run: Path) -> dict[str, list[tuple]]:
 
 def weights(run: Path) -> tuple[str, dict[tuple[str, str], np.ndarray]]:
     """The name of a run's newest checkpoint, and its arrays by file and name."""
-    newest = list_checkpoints(RunFolder.open(run).checkpoints)[-1]
-    sizes = dict.fromkeys(_FILES + _OPTIONAL, 1 << 24)
+    folder = RunFolder.open(run)
+    newest = list_checkpoints(folder.checkpoints)[-1]
+    # PQN has neither a buffer nor a frozen copy; any other run's checkpoint is wrong without them.
+    is_pqn = folder.description.settings.learning.algorithm == "pqn"
+    expected = _FILES if is_pqn else _FILES + _FILES_OF_DQN
+    sizes = dict.fromkeys(expected + _OPTIONAL, 1 << 24)
     loaded = load_checkpoint(newest, sizes, optional=_OPTIONAL)
     return newest.name, {
         (file, name): array

@@ -54,7 +54,7 @@ def test_lanes_with_memory_begin_as_runs_alone_do_within_float32():
     with own_numerics():
         settings = Settings().with_changes(**SMALL, source="device").resolved()
         first = Experiment.of(settings, describe(named_env(Recall)[0], {}), 0)
-        assert assert_lanes_begin_as_runs_alone(first, SEEDS, 5, parts) > 20
+        assert assert_lanes_begin_as_runs_alone(first, SEEDS, 5, parts)[-1] > 20
 
 
 @pytest.mark.as_compiled_for_users

@@ -82,12 +82,15 @@ def run(request, tmp_path_factory):
 
 
 N_STEP = {"n_step": 3, "vector_steps_per_round": 2, "value_rescaling": True}
-PRIORITISED = {"replay_sampling": "prioritised", "overlap": True, "dueling": True}
+PRIORITISED = {"replay_sampling": "prioritised", "dueling": True}
 
 
-def test_the_device_does_what_the_host_does(monkeypatch):
+@pytest.mark.parametrize(
+    "overlap", [pytest.param(False, marks=pytest.mark.slow), True], ids=["alone", "overlap"]
+)
+def test_the_device_does_what_the_host_does(overlap, monkeypatch):
     draw_on_the_device(monkeypatch)
-    changes = {"epsilon_decay_env_steps": 200} | MEMORY | N_STEP | PRIORITISED
+    changes = {"epsilon_decay_env_steps": 200, "overlap": overlap} | MEMORY | N_STEP | PRIORITISED
     settings = Settings().with_changes(**changes, source="host")
     on_host = experiment_of(RECALL, settings, 7)
     on_device = experiment_of(RECALL, settings.with_changes(source="device"), 7)

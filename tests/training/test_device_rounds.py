@@ -86,7 +86,8 @@ def drawn_on_the_device(monkeypatch):
 
 
 @pytest.mark.as_compiled_for_users
-def test_the_device_does_what_the_page_says(drawn_on_the_device):
+@pytest.mark.parametrize("env_id", [SQUARES, pytest.param(CARTPOLE, marks=pytest.mark.slow)])
+def test_the_device_does_what_the_page_says(env_id, drawn_on_the_device):
     changes = {
         "learning_starts_env_steps": 30,
         "overlap": False,
@@ -101,8 +102,8 @@ def test_the_device_does_what_the_page_says(drawn_on_the_device):
     }
     settings = load_preset("classic").with_changes(**changes).resolved()
     on_device = settings.with_changes(source="device")
-    experiment = Experiment.of(on_device, describe(SQUARES, {}), 7)
-    source, page = source_on_device(experiment), deep_q_learning(SQUARES, settings, seed=7)
+    experiment = Experiment.of(on_device, describe(env_id, {}), 7)
+    source, page = source_on_device(experiment), deep_q_learning(env_id, settings, seed=7)
     size = settings.environment.num_envs
     results = device_rounds(experiment, source, init_train_state(experiment), lambda at: at + size)
     for _ in range(180 // size):
