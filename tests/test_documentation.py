@@ -16,28 +16,28 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text("utf-8")
 PAGES = {page.relative_to(DOCS).as_posix(): page.read_text("utf-8") for page in DOCS.rglob("*.md")}
-MARKER = re.compile(r"^(?P<before>.*)<!-- (?P<kind>source|page|walk): (?P<name>[^>]+?) -->$", re.M)
+MARKER = re.compile(r"^(?P<before>.*)<!-- (?:source|page): (?P<name>[^>]+?) -->$", re.M)
 LINK = re.compile(r"\]\((?P<path>[^)#:\s]+)(?:#(?P<anchor>[^)]*))?\)")
 
 
-def markers(*kinds):
-    return [
+@pytest.mark.parametrize(
+    "marker",
+    [
         pytest.param(marker, id=marker["name"])
         for marker in MARKER.finditer(PAGES["step-by-step.md"])
-        if marker["kind"] in kinds
-    ]
-
-
-@pytest.mark.parametrize("marker", markers("source", "page"))
+    ],
+)
 def test_a_source_that_the_built_page_shows_is_linked_where_it_is_defined(marker):
     path = DOCS / LINK.search(marker["before"])["path"]
     defined = inspect.getsourcefile(inspect.unwrap(pkgutil.resolve_name(marker["name"])))
     assert path.resolve() == Path(defined).resolve()
 
 
-@pytest.mark.parametrize("marker", markers("walk"))
-def test_what_is_computed_when_the_page_is_built_says_so(marker):
-    assert "The built page shows here" in marker["before"]
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_written_when_the_page_is_built_says_so_and_where_else_it_is(page):
+    for line in re.findall(r"^.*<!-- (?:frank|claim|differs|walk): .*$", PAGES[page], re.M):
+        assert "The built page shows here" in line
+        assert LINK.search(line) or "`frank " in line
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -12,11 +12,13 @@ CITATION = (ROOT / "CITATION.cff").read_text("utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
-def test_citation_and_changelog_name_the_version_of_pyproject_and_one_date():
-    version, date = re.search(r"^## \[([\d.]+)\] - (\d{4}-\d\d-\d\d)$", CHANGELOG, re.M).groups()
+def test_citation_and_changelog_name_the_version_of_pyproject_and_one_date_once_it_is_released():
+    versions = re.findall(r"^## \[([\d.]+)\] - (unreleased|\d{4}-\d\d-\d\d)$", CHANGELOG, re.M)
+    version, date = versions[0]
     assert version == VERSION
-    assert re.search(r"^version: (\S+)$", CITATION, re.M)[1] == VERSION
-    assert re.search(r"^date-released: (\S+)$", CITATION, re.M)[1] == date
+    assert re.findall(r"^version: (\S+)$", CITATION, re.M) == [VERSION]
+    released = [] if date == "unreleased" else [date]
+    assert re.findall(r"^date-released: (\S+)$", CITATION, re.M) == released
 
 
 def test_every_version_of_the_changelog_has_its_link():

@@ -13,8 +13,8 @@
 - `<!-- source: MODULE.NAME -->` becomes that function or class, folded away;
 - `<!-- page: MODULE -->` becomes that whole file.
 
-The last three replace their whole line, so that the line can hold a link for whoever reads the page
-in the repository.
+A marker replaces its whole line, so that the line can say to whoever reads the page in the
+repository where the same is to be found.
 
 It also checks that what stands before `<!-- value: PRESET.SETTING -->` is that preset's value, and
 that the page on metrics names every table and column there is.
@@ -48,9 +48,9 @@ from frankrl.config.presets import load_preset, preset_names  # noqa: E402
 from frankrl.core.figures import figure  # noqa: E402
 
 _VALUE = re.compile(r"<!-- value: (?P<preset>[\w.-]+)\.(?P<setting>\w+) -->")
-_CLAIM = re.compile(r"<!-- claim: (?P<name>\w+) -->")
-_DIFFERS = re.compile(r"<!-- differs: (?P<name>\w+) from (?P<base>[^>]+?) -->")
-_DEPENDENCIES = re.compile(r"<!-- frank: dependencies (?P<group>\w+) -->")
+_WRITTEN_HERE = re.compile(r"^.*<!-- frank: (?P<name>[^>]+?) -->$", re.MULTILINE)
+_CLAIM = re.compile(r"^.*<!-- claim: (?P<name>\w+) -->$", re.MULTILINE)
+_DIFFERS = re.compile(r"^.*<!-- differs: (?P<name>\w+) from (?P<base>[^>]+?) -->$", re.MULTILINE)
 _WALK = re.compile(r"^.*<!-- walk: (?P<name>[^>]+?) -->$", re.MULTILINE)
 _SOURCE_OF = re.compile(r"^.*<!-- source: (?P<name>[\w.]+) -->$", re.MULTILINE)
 _PAGE_OF = re.compile(r"^.*<!-- page: (?P<name>[\w.]+) -->$", re.MULTILINE)
@@ -73,10 +73,7 @@ def built(name: str, markdown: str) -> str:
     """
     if name == "metrics.md":
         _check_metrics(markdown)
-    for marker, written in _WRITTEN.items():
-        if marker in markdown:
-            markdown = markdown.replace(marker, written())
-    markdown = _DEPENDENCIES.sub(lambda m: _dependencies(m["group"]), markdown)
+    markdown = _WRITTEN_HERE.sub(lambda m: _written(m["name"]), markdown)
     markdown = _CLAIM.sub(lambda m: _claim(m["name"]), markdown)
     markdown = _DIFFERS.sub(lambda m: _differing(m["name"], m["base"]), markdown)
     markdown = _WALK.sub(lambda m: _beside("walk").shown(m["name"]), markdown)
@@ -358,12 +355,22 @@ def _check_metrics(markdown: str) -> None:
         raise PageError(f"metrics.md does not explain {', '.join(missing)}")
 
 
+def _written(name: str) -> str:
+    """What a marker of the form `frank: NAME` becomes."""
+    if name in _WRITTEN:
+        return _WRITTEN[name]()
+    kind, _, group = name.partition(" ")
+    if kind == "dependencies":
+        return _dependencies(group)
+    raise PageError(f"there is nothing to write for the marker 'frank: {name}'")
+
+
 _WRITTEN: dict[str, Callable[[], str]] = {
-    "<!-- frank: settings -->": _settings,
-    "<!-- frank: presets -->": _presets,
-    "<!-- frank: known names -->": _known_names,
-    "<!-- frank: warnings -->": _warnings,
-    "<!-- frank: robustness -->": _robustness,
-    "<!-- frank: explain -->": _explained,
+    "settings": _settings,
+    "presets": _presets,
+    "known names": _known_names,
+    "warnings": _warnings,
+    "robustness": _robustness,
+    "explain": _explained,
 }
-"""What each marker of this form becomes."""
+"""Markers of this form that have no argument."""

@@ -167,7 +167,7 @@ def _welcome() -> str:
     lines = [
         "Frank trains Deep Q-Networks: you name an environment, it trains an agent.",
         "",
-        "  frank train LunarLander-v3     train a lunar lander: a minute on two cores",
+        "  frank train LunarLander-v3     train a lunar lander, in about a minute",
     ]
     if film:
         lines += [film, "                                 look at your newest run"]
