@@ -503,7 +503,7 @@ def picture_set(tmp_path, jpegs):
     description = described(spaces.Box(0, 255, (40, 32, 3), np.uint8))
     (episode,) = random_episodes(description, 1)
     data = write_dataset(NAME, tmp_path, description, [episode]) / "data"
-    set_metadata(data, jpeg_encoding=True)
+    set_metadata(data, jpeg_encoding=True, frankrl=None)
     count = len(episode.actions) + 1
     with file_of(data) as file:
         del file["episode_0/observations"]
@@ -568,10 +568,24 @@ def test_a_table_of_pictures_has_the_size_of_pictures(rows, length, message, tmp
     refused(data, message)
 
 
+def test_numbers_that_changed_since_they_were_written_are_refused(data):
+    """The file is whole for HDF5; whoever means the change removes the digest."""
+    with file_of(data) as file:
+        file["episode_1/rewards"][0] += 0.5
+    refused(data, r"is damaged: it does not hold what was written .*remove frankrl\.digest from")
+    noted = json.loads((data / "metadata.json").read_text())["frankrl"]
+    for digest in (3, "\n"):
+        set_metadata(data, frankrl=noted | {"digest": digest})
+        refused(data, "is damaged: it does not hold what was written")
+    del noted["digest"]
+    set_metadata(data, frankrl=noted)
+    assert open_dataset(data).num_episodes == 3
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     data = made(tmp_path_factory.mktemp("damaged"), space=MIXED)
-    return data, (data / "main_data.hdf5").read_bytes()
+    return data, (data / "main_data.hdf5").read_bytes(), open_dataset(data).digest
 
 
 @examples(60)
@@ -586,4 +600,4 @@ def test_a_damaged_file_is_refused_or_read_whole(where, value, cut, whole):
         content[place] ^= value
     (data / "main_data.hdf5").write_bytes(content)
     with contextlib.suppress(SettingError):
-        assert len(list(open_dataset(data).episodes())) == 3
+        assert open_dataset(data).digest == whole[2]

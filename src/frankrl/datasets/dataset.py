@@ -14,8 +14,8 @@ from frankrl.datasets.arrays import NotAnEpisodeError
 from frankrl.datasets.checks import checked
 from frankrl.datasets.digest import ContentDigest
 from frankrl.datasets.hdf5 import check_installed, opened, read_episode
-from frankrl.datasets.metadata import Metadata, read_metadata
-from frankrl.datasets.names import EPISODES, found
+from frankrl.datasets.metadata import DIGEST, FACTS, Metadata, read_metadata
+from frankrl.datasets.names import EPISODES, METADATA, found
 from frankrl.datasets.records import DataEpisode
 
 
@@ -65,7 +65,8 @@ def open_dataset(name_or_folder: object) -> DataSet:
         name_or_folder: the folder of a data set, or its name in Minari's folder of local data sets.
 
     Raises:
-        SettingError: there is none; or it is empty, damaged, without ends, or not for DQN.
+        SettingError: there is none; or it is empty, damaged, without ends, or not for DQN. That a
+            file which HDF5 can read holds other numbers is only known of what Frank has written.
         MissingExtraError: the extra `minari` is not installed.
     """
     folder = found(name_or_folder)
@@ -77,6 +78,7 @@ def open_dataset(name_or_folder: object) -> DataSet:
         digest.add(episode)
         num_steps += episode.num_steps
         total += float(episode.rewards.sum())
+    _check_as_written(folder, metadata, digest.text())
     return DataSet(
         name=metadata.name,
         digest=digest.text(),
@@ -90,6 +92,16 @@ def open_dataset(name_or_folder: object) -> DataSet:
         folder=folder,
         metadata=metadata,
     )
+
+
+def _check_as_written(folder: Path, metadata: Metadata, digest: str) -> None:
+    """Refuse other content than what was written, where that is known."""
+    if metadata.digest not in (None, digest):
+        raise SettingError(
+            f"the data set {folder} is damaged: it does not hold what was written (SHA-256 "
+            f"{shown(metadata.digest)[:12]}…, now {digest[:12]}…): write it again, or, if another "
+            f"program changed it on purpose, remove {FACTS}.{DIGEST} from its {METADATA}"
+        )
 
 
 def episodes_in(folder: Path, metadata: Metadata) -> Iterator[DataEpisode]:

@@ -16,8 +16,9 @@ from frankrl.datasets.spaces import space_from_data
 
 FORMAT, VERSION = "hdf5", "0.5.4"
 """The storage that Frank writes, and the version of Minari whose form it has."""
-FACTS = "frankrl"
-"""The entry with what Frank notes; Minari ignores it."""
+FACTS, DIGEST = "frankrl", "digest"
+"""The entry with what Frank notes, which Minari ignores, and the entry in it that says what the
+episodes were when they were written."""
 _READABLE = re.compile(r"0\.5\.[0-9]+")
 _MAX_BYTES = 1 << 26
 _MAX_EPISODES = 10_000_000
@@ -46,6 +47,8 @@ class Metadata:
     num_steps: int
     has_jpegs: bool
     """Pictures are stored as JPEGs."""
+    digest: str | None
+    """The `ContentDigest` of what was written; None: whoever wrote it did not say."""
 
 
 def read_metadata(folder: Path) -> Metadata:
@@ -78,6 +81,7 @@ def read_metadata(folder: Path) -> Metadata:
             num_episodes=_count(data, "total_episodes"),
             num_steps=_count(data, "total_steps"),
             has_jpegs=bool(data.get("jpeg_encoding", True)),
+            digest=(data.get(FACTS) or {}).get(DIGEST),
         )
     except _INVALID as error:
         raise SettingError(
