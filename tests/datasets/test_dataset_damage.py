@@ -48,6 +48,7 @@ def refused(data, message):
     assert "\n" not in text
     assert len(text) < 500
     assert text.startswith(("the data set", "there is no data set", str(data)))
+    assert not text.startswith(f"the data set {data} "), "the folder that people name lies above"
 
 
 @pytest.fixture

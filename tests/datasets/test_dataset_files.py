@@ -242,7 +242,11 @@ def test_a_data_set_is_found_by_its_folder_by_its_files_and_by_its_name(tmp_path
     monkeypatch.chdir(tmp_path / "minari")
     expected = open_dataset(data).digest
     for given in (data.parent, str(data.parent), NAME, "./made/up-v3", "made/up-v3/data"):
-        assert frankrl.open_dataset(given).digest == expected
+        found = frankrl.open_dataset(given)
+        assert found.digest == expected
+        # It is called by the folder that people name, and not by that of its files.
+        assert found.folder.absolute() == data.parent
+        assert found.files.absolute() == data
     assert minari.list_local_datasets()[NAME]["total_episodes"] == 3
 
 

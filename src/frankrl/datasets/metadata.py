@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from frankrl.core.errors import SettingError
 from frankrl.core.text import shown
-from frankrl.datasets.names import METADATA
+from frankrl.datasets.names import METADATA, named_folder
 from frankrl.datasets.spaces import space_from_data
 
 FORMAT, VERSION = "hdf5", "0.5.4"
@@ -51,14 +51,14 @@ class Metadata:
     """The `ContentDigest` of what was written; None: whoever wrote it did not say."""
 
 
-def read_metadata(folder: Path) -> Metadata:
-    """The metadata of the data set in a folder.
+def read_metadata(files: Path) -> Metadata:
+    """The metadata of the data set with its files in a folder.
 
     Raises:
         SettingError: they are missing, damaged, of another version, or of an environment in which
             DQN cannot act.
     """
-    data = _json_in(folder / METADATA)
+    data, folder = _json_in(files / METADATA), named_folder(files)
     try:
         version, storage = str(data["minari_version"]), str(data["data_format"])
         if not _READABLE.fullmatch(version):

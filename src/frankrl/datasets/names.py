@@ -64,6 +64,13 @@ def found(name_or_folder: object) -> Path:
     )
 
 
+def named_folder(files: Path) -> Path:
+    """The folder that a person names for the data set with its files in a folder: mostly that of
+    its name, in which they lie below."""
+    above = files.parent
+    return above if files.name == DATA and not (above / METADATA).is_file() else files
+
+
 def _local_names() -> list[str]:
     """Names of data sets in Minari's folder."""
     top, names = minari_folder(), []
