@@ -490,6 +490,7 @@ def test_a_data_set_that_does_not_fit_is_one_sentence(others, env_id, sentence, 
         frankrl.train(env_id, dataset=str(path), out=tmp_path / "run", **OFFLINE)
     assert sentence in str(refused.value)
     assert "and CartPole-v1 has" in str(refused.value)
+    assert "name another data set, or the environment (or a run in it)" in str(refused.value)
     assert not (tmp_path / "run").exists()
 
 
