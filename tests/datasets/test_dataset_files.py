@@ -280,7 +280,7 @@ def test_a_data_set_that_is_not_whole_leaves_nothing(error, tmp_path):
     def episodes():
         yield from random_episodes(description, 2)
         assert [path.name for path in (tmp_path / "made").iterdir()] != ["up-v3"]
-        with pytest.raises(SettingError, match="there is no data set"):
+        with pytest.raises(SettingError, match="was not written to its end"):
             open_dataset(next((tmp_path / "made").iterdir()))
         raise error
 

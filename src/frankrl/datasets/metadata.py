@@ -1,8 +1,9 @@
 """A data set's metadata: the JSON file beside its episodes."""
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,17 @@ def _space(data: dict[str, Any], entry: str, folder: Path) -> spaces.Space:
             f"the data set {folder} does not say its {entry}, and Frank makes no environment by a "
             "data set's word: write it again with both spaces"
         )
-    return space_from_data(json.loads(data[entry]))
+    with _named(entry):
+        return space_from_data(json.loads(data[entry]))
+
+
+@contextlib.contextmanager
+def _named(entry: str) -> Iterator[None]:
+    """Name the entry that cannot be used."""
+    try:
+        yield
+    except _INVALID as error:
+        raise ValueError(f"in its {entry}, {_reason(error)}") from error
 
 
 def _actions(space: spaces.Space, folder: Path) -> spaces.Discrete:
@@ -130,8 +141,9 @@ def _environment(data: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
         noted = data.get(FACTS) or {}
         env_id = noted.get("env_id")
         return None if env_id is None else str(env_id), dict(noted.get("env_kwargs") or {})
-    spec = json.loads(data["env_spec"])
-    return str(spec["id"]), dict(spec.get("kwargs") or {})
+    with _named("env_spec"):
+        spec = json.loads(data["env_spec"])
+        return str(spec["id"]), dict(spec.get("kwargs") or {})
 
 
 def _count(data: dict[str, Any], entry: str) -> int:
