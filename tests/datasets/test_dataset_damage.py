@@ -326,6 +326,18 @@ def test_actions_of_another_whole_dtype_are_the_same_actions(dtype, data):
     assert open_dataset(data).digest == expected
 
 
+def test_numbers_of_another_precision_are_rounded_to_that_of_their_space(tmp_path):
+    data = made(tmp_path, space=spaces.Box(-9, 9, (2,), np.float32))
+    set_metadata(data, frankrl=None)
+    exact = np.full((steps_of(data) + 1, 2), 1 / 3, np.float64)
+    in_place_of(data, "observations", data=exact)
+    _, found, _ = open_dataset(data).episodes()
+    assert found.observations.dtype == np.float32
+    np.testing.assert_array_equal(found.observations, np.float32(1 / 3))
+    in_place_of(data, "observations", data=np.full_like(exact, 1e300))
+    refused(data, "observations that are not finite")
+
+
 def test_episodes_without_an_end_or_with_several_are_refused(data):
     flags = np.zeros(steps_of(data), np.bool_)
     in_place_of(data, "terminations", data=flags)
