@@ -112,6 +112,14 @@ def test_gpl_packages_are_named_on_the_page(page):
         assert f"`{one.package}` (extra" in text or f"`{one.package}`" in text.partition("##")[0]
 
 
+def test_every_extra_for_users_stands_among_the_commands(page):
+    commands = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    section = commands.partition("## Extras")[2].partition("\n## ")[0]
+    extras = {one.group for one in page.dependencies()} - {page.CORE, *page.DEVELOPMENT}
+    assert {"minari", "remote-storage"} <= extras
+    assert not [extra for extra in extras if f"`{extra}`" not in section]
+
+
 @pytest.mark.parametrize(
     ("licence", "expected"),
     [

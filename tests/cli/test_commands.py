@@ -340,6 +340,7 @@ def test_completion_knows_every_command_and_every_setting(shell, capsys):
 
 BEGUN = {
     "train --learning-rate-d": "--learning-rate-decay-env-steps",
+    "train --wr": "--wrappers",
     "ev": "evaluate",
     "hub pu": "push pull",
     "hub push --with-r": "--with-replay",

@@ -48,6 +48,7 @@ def refused(data, message):
     assert "\n" not in text
     assert len(text) < 500
     assert text.startswith(("the data set", "there is no data set", str(data)))
+    assert "up-v3/data " not in text, "the folder that people name lies above"
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ METADATA = {
     "continuous actions": ({"action_space": space()}, "has the action space Box.*needs a Discrete"),
     "text": (
         {"observation_space": '{"type": "Text", "max_length": 5}'},
-        "cannot use: a space of the kind 'Text' is not supported",
+        "cannot use: in its observation_space, a space of the kind 'Text' is not supported",
     ),
     "a large space": ({"observation_space": space(shape=[1 << 20, 1 << 10])}, "is too large"),
     "many bits": (
@@ -139,7 +140,10 @@ METADATA = {
     "other episodes": ({"total_episodes": 4}, "has 3 episodes where its metadata say 4"),
     "other steps": ({"total_steps": 1}, "has in its episode 0 . steps where its metadata leave 1"),
     "more steps": ({"total_steps": 99}, "is damaged: its metadata say 99 steps, and it holds"),
-    "an environment without a name": ({"env_spec": "{}"}, "the entry 'id' is missing"),
+    "an environment without a name": (
+        {"env_spec": "{}"},
+        "in its env_spec, the entry 'id' is missing",
+    ),
     "an environment that is no text": ({"env_spec": 3}, "cannot use: "),
 }
 
@@ -185,6 +189,9 @@ def test_what_is_missing_is_named(data, tmp_path, monkeypatch):
     refused(data, r"is damaged: its file main_data\.hdf5 is missing")
     (data / "metadata.json").unlink()
     refused(data, "there is no data set")
+    (tmp_path / "elsewhere").rename(data / "main_data.hdf5")
+    for place in (data, data.parent, NAME):
+        refused(place, rf"{NAME} is damaged, or .* end: its file metadata\.json is missing")
     with pytest.raises(SettingError, match="must be a path"):
         open_dataset(3)
 
@@ -317,6 +324,18 @@ def test_actions_of_another_whole_dtype_are_the_same_actions(dtype, data):
         actions = file["episode_1/actions"][()]
     in_place_of(data, "actions", data=actions.astype(dtype))
     assert open_dataset(data).digest == expected
+
+
+def test_numbers_of_another_precision_are_rounded_to_that_of_their_space(tmp_path):
+    data = made(tmp_path, space=spaces.Box(-9, 9, (2,), np.float32))
+    set_metadata(data, frankrl=None)
+    exact = np.full((steps_of(data) + 1, 2), 1 / 3, np.float64)
+    in_place_of(data, "observations", data=exact)
+    _, found, _ = open_dataset(data).episodes()
+    assert found.observations.dtype == np.float32
+    np.testing.assert_array_equal(found.observations, np.float32(1 / 3))
+    in_place_of(data, "observations", data=np.full_like(exact, 1e300))
+    refused(data, "observations that are not finite")
 
 
 def test_episodes_without_an_end_or_with_several_are_refused(data):
@@ -527,7 +546,7 @@ def picture_set(tmp_path, jpegs):
     description = described(spaces.Box(0, 255, (40, 32, 3), np.uint8))
     (episode,) = random_episodes(description, 1)
     data = write_dataset(NAME, tmp_path, description, [episode]) / "data"
-    set_metadata(data, jpeg_encoding=True)
+    set_metadata(data, jpeg_encoding=True, frankrl=None)
     count = len(episode.actions) + 1
     with file_of(data) as file:
         del file["episode_0/observations"]
@@ -592,10 +611,24 @@ def test_a_table_of_pictures_has_the_size_of_pictures(rows, length, message, tmp
     refused(data, message)
 
 
+def test_numbers_that_changed_since_they_were_written_are_refused(data):
+    """The file is whole for HDF5; whoever means the change removes the digest."""
+    with file_of(data) as file:
+        file["episode_1/rewards"][0] += 0.5
+    refused(data, r"is damaged: it does not hold what was written .*remove frankrl\.digest from")
+    noted = json.loads((data / "metadata.json").read_text())["frankrl"]
+    for digest in (3, "\n"):
+        set_metadata(data, frankrl=noted | {"digest": digest})
+        refused(data, "is damaged: it does not hold what was written")
+    del noted["digest"]
+    set_metadata(data, frankrl=noted)
+    assert open_dataset(data).num_episodes == 3
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     data = made(tmp_path_factory.mktemp("damaged"), space=MIXED)
-    return data, (data / "main_data.hdf5").read_bytes()
+    return data, (data / "main_data.hdf5").read_bytes(), open_dataset(data).digest
 
 
 @examples(60)
@@ -610,4 +643,4 @@ def test_a_damaged_file_is_refused_or_read_whole(where, value, cut, whole):
         content[place] ^= value
     (data / "main_data.hdf5").write_bytes(content)
     with contextlib.suppress(SettingError):
-        assert len(list(open_dataset(data).episodes())) == 3
+        assert open_dataset(data).digest == whole[2]

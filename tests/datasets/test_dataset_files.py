@@ -242,7 +242,11 @@ def test_a_data_set_is_found_by_its_folder_by_its_files_and_by_its_name(tmp_path
     monkeypatch.chdir(tmp_path / "minari")
     expected = open_dataset(data).digest
     for given in (data.parent, str(data.parent), NAME, "./made/up-v3", "made/up-v3/data"):
-        assert frankrl.open_dataset(given).digest == expected
+        found = frankrl.open_dataset(given)
+        assert found.digest == expected
+        # It is called by the folder that people name, and not by that of its files.
+        assert found.folder.absolute() == data.parent
+        assert found.files.absolute() == data
     assert minari.list_local_datasets()[NAME]["total_episodes"] == 3
 
 
@@ -276,7 +280,7 @@ def test_a_data_set_that_is_not_whole_leaves_nothing(error, tmp_path):
     def episodes():
         yield from random_episodes(description, 2)
         assert [path.name for path in (tmp_path / "made").iterdir()] != ["up-v3"]
-        with pytest.raises(SettingError, match="there is no data set"):
+        with pytest.raises(SettingError, match="was not written to its end"):
             open_dataset(next((tmp_path / "made").iterdir()))
         raise error
 

@@ -1,5 +1,6 @@
 """What a training shows on a terminal, and the lines at its end."""
 
+import dataclasses
 import io
 import re
 from pathlib import Path
@@ -253,6 +254,24 @@ def test_a_cloned_policy_of_numbered_states_has_no_table_to_show(monkeypatch):
     settings = Settings().with_changes(dataset="data/x", algorithm="bc").resolved()
     experiment = Experiment.of(settings, describe("frankrl/NineSquares-v0", {}), 0, DATA)
     assert ["explain", "runs/r"] not in offered(ended(), experiment, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("best", "is_clear"), [(500.0, True), (81.0, True), (79.0, False), (64.0, False)]
+)
+def test_a_clearly_better_agent_of_before_is_what_comes_next(best, is_clear, monkeypatch):
+    """The final interval ends at 70, and one standard deviation more is 80."""
+    final = {"episodes": 20, "mean_return": 65.0, "std_return": 10.0, "interval_95": [60.0, 70.0]}
+    final |= {"min_return": 1.0, "median_return": 64.0, "max_return": 99.0, "mean_length": 65.0}
+    earlier = {"env_steps": 10_000, "mean_return": best}
+    result = dataclasses.replace(ended(), env_steps=20_000, best=earlier, evaluation=final)
+    experiment, added = of_environment("CartPole-v1"), ["--best"] * is_clear
+    commands = offered(result, experiment, monkeypatch)
+    assert commands[:2] == [["evaluate", "runs/r", *added], ["film", "runs/r", *added]]
+    line = f"The agent at env step 10,000 was better, its mean return was {best:.0f}: --best takes"
+    assert is_clear == any(one.startswith(line) for one in ending_lines(result, experiment))
+    newest = dataclasses.replace(result, env_steps=10_000)
+    assert offered(newest, experiment, monkeypatch)[0] == ["evaluate", "runs/r"]
 
 
 def test_one_step_is_singular():

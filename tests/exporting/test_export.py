@@ -134,7 +134,10 @@ def test_an_agent_is_exported_although_its_run_is_gone(run, tmp_path):
 
 
 MISTAKES = {
-    "no file": ([], r"name a file to write: --onnx agent\.onnx, --safetensors"),
+    "no file": (
+        [],
+        r"name a file to write: --onnx agent\.onnx, --safetensors .* --minari lander/medium-v0 w",
+    ),
     "another ending": (["--onnx", "agent.bin"], r"ends in \.onnx, got .*: try .*agent\.onnx"),
     "no ending": (["--safetensors", "agent"], r"ends in \.safetensors, .* try agent\.safetensors"),
     "a folder": (["--onnx", "folder.onnx"], r"is a folder: name a file in it, such as .*agent"),

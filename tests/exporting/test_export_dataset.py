@@ -119,7 +119,7 @@ def test_metadata_say_where_the_data_come_from_and_name_no_local_folder(logged, 
     run, _ = logged
     how = {"evaluation_episodes": 2, "epsilon": 0.25, "seed": 5, "author": "A. Person"}
     found = frankrl.export_dataset(run, NAME, out=tmp_path, **how)
-    text = (found.folder / "metadata.json").read_text()
+    text = (found.files / "metadata.json").read_text()
     assert str(run.parent) not in text
     assert str(run.parent).replace("/", "\\/") not in text
     data = json.loads(text)
@@ -235,7 +235,7 @@ def test_a_data_set_is_learned_from_and_what_is_learned_plays_another(logged, tm
     with pytest.raises(SettingError, match="the run has not acted, and its replay buffer holds"):
         frankrl.export_dataset(result, "walk/other-v0")
     found = frankrl.export_dataset(result, "walk/other-v0", evaluation_episodes=2)
-    metadata = json.loads((found.folder / "metadata.json").read_text())
+    metadata = json.loads((found.files / "metadata.json").read_text())
     assert metadata["algorithm_name"].endswith("greedy after training for 50 updates")
     folder = RunFolder.open(result.run)
     opened = open_network(folder)

@@ -70,6 +70,23 @@ def test_a_comparison_prints_as_a_table_and_a_notebook_gets_it_escaped(pair):
     assert "<b>other" not in comparison._repr_html_()
 
 
+def test_what_a_run_counts_stands_in_its_own_unit(pair, tmp_path):
+    """A run that learns from data alone takes no env steps."""
+    offline = make_run(tmp_path / "offline", dataset="data/cart/medium-v0", total_updates=300)
+    timing = {"env_steps": [300], "seconds": [2.0], "env_steps_per_second": [150.0]}
+    training = {"env_steps": [300], "mean_return_100": [None]}
+    write_metrics(offline, timing=timing, training=training)
+    of_both = {row[0]: row[1:] for row in frankrl.compare_runs([*pair, offline.path]).rows()}
+    assert of_both["env steps"] == ["200", "0", "–"]
+    assert of_both["updates"] == ["–", "–", "300"]
+    assert of_both["env steps per second"] == ["50", "–", "–"]
+    assert of_both["updates per second"] == ["–", "–", "150"]
+    assert "clock" not in of_both
+    alone = {row[0] for row in frankrl.compare_runs([offline.path] * 2).rows()}
+    assert {"updates", "updates per second"} <= alone
+    assert not [name for name in alone if "env steps" in name]
+
+
 def test_one_run_and_what_is_no_run_are_refused(pair, tmp_path):
     with pytest.raises(SettingError, match="2 to 24 runs can be compared, got 1"):
         frankrl.compare_runs(pair[:1])

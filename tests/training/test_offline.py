@@ -339,7 +339,7 @@ def test_a_run_without_an_environment_is_estimated_from_its_data(cartpole, tmp_p
     # The report is there before the estimate begins.
     assert seen == [(done, 500, None) for done in range(50, 501, 50)]
     description = RunFolder.open(tmp_path / "run").description
-    assert description.env_id == "dataset//cartpole/random-v0"
+    assert description.env_id == "data set cartpole/random-v0"
     reopened = reopen(RunFolder.open(tmp_path / "run"), 40)
     assert reopened.record.batch.observation.shape == (8, 4)
     with pytest.warns(FrankWarning, match="does not name its data set"):
@@ -490,6 +490,7 @@ def test_a_data_set_that_does_not_fit_is_one_sentence(others, env_id, sentence, 
         frankrl.train(env_id, dataset=str(path), out=tmp_path / "run", **OFFLINE)
     assert sentence in str(refused.value)
     assert "and CartPole-v1 has" in str(refused.value)
+    assert "name another data set, or the environment (or a run in it)" in str(refused.value)
     assert not (tmp_path / "run").exists()
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 import tyro
 
 from frankrl.cli.output import print_result
-from frankrl.cli.parsing import parse
+from frankrl.cli.parsing import OTHER_FLAGS, parse
 
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 _BASH = """\
@@ -134,10 +134,10 @@ def _with_own(name: str) -> list[str]:
 
 
 def _flags(command: str) -> list[str]:
-    """The options of a command, as its help names them."""
+    """The options of a command, as its help names them; of two spellings that of the setting."""
     shown = io.StringIO()
     name, *words = command.split()
     words.append("--help-all" if name == "train" else "--help")
     with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
         importlib.import_module(f"frankrl.cli.{name}").run(words)
-    return sorted({*_FLAG.findall(shown.getvalue()), "--help"})
+    return sorted({*_FLAG.findall(shown.getvalue()), "--help"} - set(OTHER_FLAGS.values()))

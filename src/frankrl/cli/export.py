@@ -72,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
                 env=options.env or None,
                 allow_code=options.allow_code,
             )
-        print_result(str(written.folder.parent))
+        print_result(str(written.folder))
         print(f"frank: {written.in_words()}", file=sys.stderr)
     if options.minari is not None and not (options.onnx or options.safetensors):
         return 0

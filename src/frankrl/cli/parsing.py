@@ -29,7 +29,7 @@ from frankrl.display.terminal import can_redraw
 
 Options = TypeVar("Options")
 _RULES = "╭╮╰╯─-+"
-_OTHER_FLAGS = {
+OTHER_FLAGS = {
     "wrappers": "--wrapper",
     "evaluation_wrappers": "--evaluation-wrapper",
     "info_metrics": "--info-metric",
@@ -81,7 +81,7 @@ def named_settings(arguments: Sequence[str]) -> list[str]:
     """Short names of the settings that a command line names, whatever values it gives them."""
     flags = {_flag(name): name for name in setting_names()}
     flags |= {_flag(f"no_{name}"): name for name in setting_names()}
-    flags |= {flag: name for name, flag in _OTHER_FLAGS.items()}
+    flags |= {flag: name for name, flag in OTHER_FLAGS.items()}
     words = (word.partition("=")[0].replace("_", "-") for word in arguments)
     return list(dict.fromkeys(flags[word] for word in words if word in flags))
 
@@ -116,7 +116,7 @@ def _switches_as_tyro_spells_them(arguments: Sequence[str]) -> list[str]:
 def _none_as_tyro_spells_it(arguments: Sequence[str]) -> list[str]:
     """The words typed, with an optional setting's `none` as tyro wants it."""
     names = optional_setting_names()
-    flags = {_flag(name) for name in names} | {_OTHER_FLAGS.get(name, "") for name in names}
+    flags = {_flag(name) for name in names} | {OTHER_FLAGS.get(name, "") for name in names}
     words = []
     for before, word in zip(["", *arguments], arguments, strict=False):
         flag, equals, value = word.partition("=")
@@ -206,7 +206,7 @@ def _settings_group(info: Any) -> tyro.constructors.StructConstructorSpec | None
 
 def _with_flags(kind: Any, name: str) -> Any:
     """A setting's type, with its second flag if it has one."""
-    other = _OTHER_FLAGS.get(name)
+    other = OTHER_FLAGS.get(name)
     return kind if other is None else Annotated[kind, tyro.conf.arg(aliases=(other,))]
 
 

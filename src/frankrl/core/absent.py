@@ -2,8 +2,8 @@
 
 from frankrl.core.errors import EnvironmentUnusableError
 
-_PREFIX = "dataset//"
-"""No name in Gymnasium has two slashes."""
+_PREFIX = "data set "
+"""No name in Gymnasium has a space."""
 
 
 def absent_env(dataset: str) -> str:
@@ -24,7 +24,7 @@ def refuse_absent(env_id: str) -> None:
     """
     if is_absent(env_id):
         raise EnvironmentUnusableError(
-            f"{env_id} stands for a data set, and no environment was named when the run began, so "
+            f"the run learned from the {env_id}, and no environment was named when it began, so "
             "nothing can be played: estimate the run from data (frank evaluate RUN --fqe "
             "--dataset NAME), or begin it with the name of its environment"
         )

@@ -103,7 +103,7 @@ def _cast(
 
 def _may_hold(found: np.dtype, wanted: np.dtype) -> bool:
     """Whether numbers of a dtype may be meant as those of another: whole ones by their values,
-    others as NumPy casts them."""
+    others are rounded to its precision."""
     if found.kind in "biu" and wanted.kind in "biu":
         return True
     return found.kind in "biuf" and np.can_cast(found, wanted, "same_kind")

@@ -14,8 +14,8 @@ from frankrl.datasets.arrays import NotAnEpisodeError
 from frankrl.datasets.checks import checked
 from frankrl.datasets.digest import ContentDigest
 from frankrl.datasets.hdf5 import check_installed, opened, read_episode
-from frankrl.datasets.metadata import Metadata, read_metadata
-from frankrl.datasets.names import EPISODES, found
+from frankrl.datasets.metadata import DIGEST, FACTS, Metadata, read_metadata
+from frankrl.datasets.names import EPISODES, METADATA, found, named_folder
 from frankrl.datasets.records import DataEpisode
 
 
@@ -38,6 +38,8 @@ class DataSet:
     mean_return: float
     """Mean undiscounted return of its episodes."""
     folder: Path
+    """The folder by which it is opened again: that of its name, or of its files."""
+    files: Path
     """The folder with its files."""
     metadata: Metadata
 
@@ -53,7 +55,7 @@ class DataSet:
             SettingError: the file cannot be read any more. Whether it holds what it held when it
                 was opened is known by the `digest` of all of it.
         """
-        return episodes_in(self.folder, self.metadata)
+        return episodes_in(self.files, self.metadata)
 
 
 def open_dataset(name_or_folder: object) -> DataSet:
@@ -65,18 +67,21 @@ def open_dataset(name_or_folder: object) -> DataSet:
         name_or_folder: the folder of a data set, or its name in Minari's folder of local data sets.
 
     Raises:
-        SettingError: there is none; or it is empty, damaged, without ends, or not for DQN.
+        SettingError: there is none; or it is empty, damaged, without ends, or not for DQN. That a
+            file which HDF5 can read holds other numbers is only known of what Frank has written.
         MissingExtraError: the extra `minari` is not installed.
     """
-    folder = found(name_or_folder)
+    files = found(name_or_folder)
+    folder = named_folder(files)
     check_installed()
-    metadata = read_metadata(folder)
+    metadata = read_metadata(files)
     digest = ContentDigest(metadata.observation_space, metadata.action_space)
     num_steps, total = 0, 0.0
-    for episode in episodes_in(folder, metadata):
+    for episode in episodes_in(files, metadata):
         digest.add(episode)
         num_steps += episode.num_steps
         total += float(episode.rewards.sum())
+    _check_as_written(folder, metadata, digest.text())
     return DataSet(
         name=metadata.name,
         digest=digest.text(),
@@ -88,13 +93,24 @@ def open_dataset(name_or_folder: object) -> DataSet:
         num_steps=num_steps,
         mean_return=total / metadata.num_episodes,
         folder=folder,
+        files=files,
         metadata=metadata,
     )
 
 
-def episodes_in(folder: Path, metadata: Metadata) -> Iterator[DataEpisode]:
-    """The episodes of the data set in a folder; arguments and errors as for `open_dataset`."""
-    path = folder / EPISODES
+def _check_as_written(folder: Path, metadata: Metadata, digest: str) -> None:
+    """Refuse other content than what was written, where that is known."""
+    if metadata.digest not in (None, digest):
+        raise SettingError(
+            f"the data set {folder} is damaged: it does not hold what was written (SHA-256 "
+            f"{shown(metadata.digest)[:12]}…, now {digest[:12]}…): write it again, or, if another "
+            f"program changed it on purpose, remove {FACTS}.{DIGEST} from its {METADATA}"
+        )
+
+
+def episodes_in(files: Path, metadata: Metadata) -> Iterator[DataEpisode]:
+    """The episodes of the data set with its files in a folder; errors as for `open_dataset`."""
+    path, folder = files / EPISODES, named_folder(files)
     if not metadata.num_episodes:
         raise SettingError(f"the data set {folder} is empty: it holds no episodes")
     if not path.is_file():

@@ -1,8 +1,9 @@
 """A data set's metadata: the JSON file beside its episodes."""
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from gymnasium import spaces
 
 from frankrl.core.errors import SettingError
 from frankrl.core.text import shown
-from frankrl.datasets.names import METADATA
+from frankrl.datasets.names import METADATA, named_folder
 from frankrl.datasets.spaces import space_from_data
 
 FORMAT, VERSION = "hdf5", "0.5.4"
 """The storage that Frank writes, and the version of Minari whose form it has."""
-FACTS = "frankrl"
-"""The entry with what Frank notes; Minari ignores it."""
+FACTS, DIGEST = "frankrl", "digest"
+"""The entry with what Frank notes, which Minari ignores, and the entry in it that says what the
+episodes were when they were written."""
 _READABLE = re.compile(r"0\.5\.[0-9]+")
 _MAX_BYTES = 1 << 26
 _MAX_EPISODES = 10_000_000
@@ -46,16 +48,18 @@ class Metadata:
     num_steps: int
     has_jpegs: bool
     """Pictures are stored as JPEGs."""
+    digest: str | None
+    """The `ContentDigest` of what was written; None: whoever wrote it did not say."""
 
 
-def read_metadata(folder: Path) -> Metadata:
-    """The metadata of the data set in a folder.
+def read_metadata(files: Path) -> Metadata:
+    """The metadata of the data set with its files in a folder.
 
     Raises:
         SettingError: they are missing, damaged, of another version, or of an environment in which
             DQN cannot act.
     """
-    data = _json_in(folder / METADATA)
+    data, folder = _json_in(files / METADATA), named_folder(files)
     try:
         version, storage = str(data["minari_version"]), str(data["data_format"])
         if not _READABLE.fullmatch(version):
@@ -78,6 +82,7 @@ def read_metadata(folder: Path) -> Metadata:
             num_episodes=_count(data, "total_episodes"),
             num_steps=_count(data, "total_steps"),
             has_jpegs=bool(data.get("jpeg_encoding", True)),
+            digest=(data.get(FACTS) or {}).get(DIGEST),
         )
     except _INVALID as error:
         raise SettingError(
@@ -108,7 +113,17 @@ def _space(data: dict[str, Any], entry: str, folder: Path) -> spaces.Space:
             f"the data set {folder} does not say its {entry}, and Frank makes no environment by a "
             "data set's word: write it again with both spaces"
         )
-    return space_from_data(json.loads(data[entry]))
+    with _named(entry):
+        return space_from_data(json.loads(data[entry]))
+
+
+@contextlib.contextmanager
+def _named(entry: str) -> Iterator[None]:
+    """Name the entry that cannot be used."""
+    try:
+        yield
+    except _INVALID as error:
+        raise ValueError(f"in its {entry}, {_reason(error)}") from error
 
 
 def _actions(space: spaces.Space, folder: Path) -> spaces.Discrete:
@@ -126,8 +141,9 @@ def _environment(data: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
         noted = data.get(FACTS) or {}
         env_id = noted.get("env_id")
         return None if env_id is None else str(env_id), dict(noted.get("env_kwargs") or {})
-    spec = json.loads(data["env_spec"])
-    return str(spec["id"]), dict(spec.get("kwargs") or {})
+    with _named("env_spec"):
+        spec = json.loads(data["env_spec"])
+        return str(spec["id"]), dict(spec.get("kwargs") or {})
 
 
 def _count(data: dict[str, Any], entry: str) -> int:

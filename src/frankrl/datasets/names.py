@@ -43,16 +43,22 @@ def found(name_or_folder: object) -> Path:
         name_or_folder: the folder of a data set, or its name in Minari's folder.
 
     Raises:
-        SettingError: there is no such data set.
+        SettingError: there is no such data set, or its metadata are missing.
     """
     folder = given_path(name_or_folder, "the data set")
     name = str(name_or_folder)
+    places = [folder, folder / DATA]
+    if _NAME.fullmatch(name):
+        places.append(minari_folder() / name / DATA)
     try:
-        for place in (folder, folder / DATA):
+        for place in places:
             if (place / METADATA).is_file():
                 return place
-        if _NAME.fullmatch(name) and (minari_folder() / name / DATA).is_dir():
-            return minari_folder() / name / DATA
+            if (place / EPISODES).is_file():
+                raise SettingError(
+                    f"the data set {named_folder(place)} is damaged, or was not written to its "
+                    f"end: its file {METADATA} is missing"
+                )
     except OSError as error:
         raise SettingError(
             f"the data set {shown(name)} cannot be read: {error.strerror or error}: "
@@ -62,6 +68,13 @@ def found(name_or_folder: object) -> Path:
         f"there is no data set {shown(name)}: it is neither a folder with a {METADATA}, nor a name "
         f"in Minari's folder {minari_folder()}{nearest(name, _local_names())}"
     )
+
+
+def named_folder(files: Path) -> Path:
+    """The folder that a person names for the data set with its files in a folder: mostly that of
+    its name, in which they lie below."""
+    above = files.parent
+    return above if files.name == DATA and not (above / METADATA).is_file() else files
 
 
 def _local_names() -> list[str]:

@@ -13,8 +13,9 @@ from frankrl.core.errors import SettingError
 from frankrl.core.text import shown
 from frankrl.datasets.arrays import NotAnEpisodeError
 from frankrl.datasets.checks import checked
+from frankrl.datasets.digest import ContentDigest
 from frankrl.datasets.hdf5 import begun, check_installed
-from frankrl.datasets.metadata import FACTS, FORMAT, VERSION
+from frankrl.datasets.metadata import DIGEST, FACTS, FORMAT, VERSION
 from frankrl.datasets.names import DATA, EPISODES, METADATA, check_name, minari_folder
 from frankrl.datasets.records import DataEpisode, DataSetDescription
 from frankrl.datasets.spaces import space_to_data
@@ -47,17 +48,20 @@ def write_dataset(
     """
     place, made = check_place(name, folder), _Made(episodes)
     with _whole_or_nothing(place, made) as temporary:
+        digest = ContentDigest(description.observation_space, description.action_space)
         num_episodes = num_steps = 0
         with begun(temporary / EPISODES) as file:
             for episode in made:
                 fitting = _fitting(episode, num_episodes, description)
                 file.append(fitting)
+                digest.add(fitting)
                 num_episodes += 1
                 num_steps += fitting.num_steps
         if not num_episodes:
             raise SettingError(f"there are no whole episodes for the data set {name}")
         size = (temporary / EPISODES).stat().st_size
         data = _metadata(name, description, num_episodes, num_steps, size)
+        data[FACTS][DIGEST] = digest.text()
         (temporary / METADATA).write_text(json.dumps(data))
         system.flush(temporary / METADATA)
         system.flush(temporary)

@@ -12,6 +12,7 @@ from frankrl.config import Settings
 from frankrl.core.ends import ends_world
 from frankrl.core.errors import SettingError
 from frankrl.core.normalisation import Scales
+from frankrl.core.text import shown
 from frankrl.core.types import ACTION_DTYPE, Observation
 from frankrl.datasets import DataEpisode, DataSet
 from frankrl.datasets.digest import ContentDigest
@@ -130,7 +131,7 @@ def check_fits(dataset: DataSet, spec: EnvironmentSpec) -> None:
         if ours != theirs:
             raise SettingError(
                 f"the data set {dataset.name} has the {what} space {_short(theirs)}, and "
-                f"{spec.env_id} has {_short(ours)}{_advice(spec, what)}"
+                f"{spec.env_id} has {_short(ours)}{_advice(dataset, spec, what)}"
             )
     if spec.masks_from in ("info", "method") and next(dataset.episodes()).masks is None:
         raise SettingError(
@@ -144,9 +145,13 @@ def _short(space: spaces.Space) -> str:
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
 
 
-def _advice(spec: EnvironmentSpec, what: str) -> str:
+def _advice(dataset: DataSet, spec: EnvironmentSpec, what: str) -> str:
     preprocessing = spec.preprocessing
-    advice = ": name the environment in which it was collected"
+    says = "" if dataset.env_id is None else f" ({shown(dataset.env_id)}, it says)"
+    advice = (
+        ": name another data set, or the environment (or a run in it) in which this one was "
+        f"collected{says}"
+    )
     if what == "observation":
         advice += ", with the same env_kwargs"
         if spec.wrappers or preprocessing.resize or preprocessing.grayscale:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from frankrl.core.errors import SettingError
-from frankrl.core.wording import option
+from frankrl.core.wording import is_on_command_line, option
 from frankrl.environments.extras import imported
 from frankrl.exporting.trained_network import TrainedNetwork
 from frankrl.runs.atomic_file import check_writable, write_whole
@@ -28,7 +28,8 @@ def check_files(files: dict[str, Path], run: Path, *, overwrite: bool) -> None:
     if not files:
         raise SettingError(
             f"name a file to write: {option(ONNX, 'agent.onnx')}, "
-            f"{option(SAFETENSORS, 'agent.safetensors')}, or both"
+            f"{option(SAFETENSORS, 'agent.safetensors')}, or both; {_data_set()} writes "
+            "episodes as a data set"
         )
     for name, path in files.items():
         _check_file(path, name, run, overwrite=overwrite)
@@ -59,6 +60,12 @@ def export_network(trained: TrainedNetwork, files: dict[str, Path]) -> None:
         contents[SAFETENSORS] = weights_file(trained)
     for name, content in contents.items():
         write_whole(files[name], content, option(name))
+
+
+def _data_set() -> str:
+    """How to write a data set."""
+    data_set = option("minari", "lander/medium-v0")
+    return data_set if is_on_command_line() else "frankrl.export_dataset"
 
 
 def _check_file(path: Path, name: str, run: Path, *, overwrite: bool) -> None:

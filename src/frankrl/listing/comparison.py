@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from frankrl.config import Clock
 from frankrl.core.errors import FrankError, SettingError
 from frankrl.core.figures import figure
 from frankrl.core.text import shown
@@ -72,10 +73,9 @@ class RunComparison:
         for title, table in self.tables().items():
             if table:
                 yield [f"[{title}]", *[""] * len(self.runs)]
-            for name, values in table.items():
-                yield [shown(name.replace("_", " ") if title == "results" else name)] + [
-                    _text(name, value) for value in values
-                ]
+            named = _result_rows(table) if title == "results" else table.items()
+            for name, values in named:
+                yield [shown(name), *(_text(name, value) for value in values)]
 
 
 def compare_runs(runs: Sequence[str | os.PathLike[str]]) -> RunComparison:
@@ -151,10 +151,36 @@ def _of_metrics(folder: RunFolder) -> dict[str, Any]:
     return found
 
 
+def _result_rows(results: Mapping[str, _Row]) -> Iterator[tuple[str, _Row]]:
+    """The results by the names that people read: what a run counts stands in its own unit."""
+    clocks: tuple[Clock, ...] = results["clock"]
+    for name, values in results.items():
+        shown_name = name.replace("_", " ")
+        if name in ("env_steps", "env_steps_per_second"):
+            for clock in dict.fromkeys(clocks):
+                yield (
+                    shown_name.replace(Clock.ENV_STEPS, clock),
+                    tuple(
+                        value if own is clock else None
+                        for value, own in zip(values, clocks, strict=True)
+                    ),
+                )
+        elif name == "solved_at" and len(set(clocks)) > 1:
+            yield (
+                shown_name,
+                tuple(
+                    None if value is None else clock.at(value)
+                    for value, clock in zip(values, clocks, strict=True)
+                ),
+            )
+        elif name != "clock":
+            yield shown_name, values
+
+
 def _text(name: str, value: Any) -> str:
     if value is None:
         return NOTHING
-    if name == "not_reproducible":
+    if name == "not reproducible":
         return value or "no"
     if isinstance(value, float):
         return figure(value)
