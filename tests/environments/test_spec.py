@@ -317,7 +317,7 @@ def test_a_class_is_not_taken_for_a_registered_environment_of_its_name():
 def test_the_name_of_a_run_without_an_environment_is_no_environments(name):
     with pytest.raises(gymnasium.error.Error):
         gymnasium.register(absent_env(name), entry_point=SpaceProbe)
-    with pytest.raises(EnvironmentUnusableError, match="stands for a data set"):
+    with pytest.raises(EnvironmentUnusableError, match="no environment was named when it began"):
         make_environment(absent_env(name), {})
 
 

@@ -89,10 +89,10 @@ def test_a_run_that_continues_says_so_and_collects_before_it_updates(half, monke
     assert result.env_steps == 400
     # One update per env step again, from the round that reaches the start once more.
     before = 300 - STARTS + NUM_ENVS
-    assert requests[0].env_steps == 300 + STARTS
+    assert requests[0].ticks == 300 + STARTS
     assert requests[0].first_update == before
     assert all(request.first == 300 for request in requests)
-    assert [request.end for request in requests] == [r.env_steps - 4 for r in requests]
+    assert [request.end for request in requests] == [r.ticks - 4 for r in requests]
     assert updates(half) == before + 100 - STARTS + NUM_ENVS
 
 
