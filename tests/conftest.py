@@ -89,8 +89,9 @@ def pytest_configure(config: pytest.Config) -> None:
             return
     long_forms = config.option.markexpr == "slow"
     checked = (*_CHECKED, *_CHECKED_IN_LONG_FORMS) if long_forms else _CHECKED
+    checker = "check_in_long_forms" if long_forms else "check"
     names = [f"frankrl.{name}" for name in checked]
-    install_import_hook(names, "typechecking.check").__enter__()
+    install_import_hook(names, f"typechecking.{checker}").__enter__()
     # As on the command line, before any test uses JAX otherwise: a run knows how many threads it
     # had.
     start_backend(on_cpu=True)

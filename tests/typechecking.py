@@ -22,3 +22,9 @@ def check(checked):
         if _definitions[code] > _MAX_DEFINITIONS:
             return checked
     return _CHECK(checked)
+
+
+check_in_long_forms = check
+"""The same under another name. While it imports a checked module, jaxtyping reads and writes all
+bytecode, also of modules which are not checked, in files that this name distinguishes: with one
+name a session would take over what a session that checks other modules has left."""

@@ -59,7 +59,7 @@ def make_q_network(
         return LayeredNetwork(encoder, readout)
     readout = _readout(settings, num_actions, head, noisy=noisy)
     if settings.memory == "gru":
-        return RecurrentNetwork(encoder, GRU(settings.memory_units), readout)
+        return RecurrentNetwork(encoder, readout, GRU(settings.memory_units))
     return LayeredNetwork(encoder, readout)
 
 

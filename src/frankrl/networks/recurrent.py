@@ -1,6 +1,5 @@
 """A network of Frank's layers with a memory."""
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,34 +8,22 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from frankrl.core.types import Observation
-from frankrl.networks.encoder import Encoder
-from frankrl.networks.head import Head
 from frankrl.networks.initializer import Initializer
-from frankrl.networks.layout import Layout
 from frankrl.networks.memory import GRU
-from frankrl.networks.network import QNetwork
+from frankrl.networks.of_layers import NetworkOfLayers
 from frankrl.networks.params import NetworkParams
-from frankrl.networks.readout import Readout
 
 
 @dataclass(frozen=True)
-class RecurrentNetwork(QNetwork):
+class RecurrentNetwork(NetworkOfLayers):
     """A network whose memory sees one observation after the other, between torsos and layers.
 
     The hidden layers get what is remembered after an observation, and nothing else of it. So what
     is learned from sequences is learned in two parts: `remembered` gives the memory along them,
-    and `readout` is a Q-function of that memory. Like a `LayeredNetwork` it computes with NumPy
-    and with JAX.
+    and `readout` is a Q-function of that memory.
     """
 
-    encoder: Encoder
     memory: GRU
-    readout: Readout
-
-    @property
-    def head(self) -> Head:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """See `QNetwork.head`."""
-        return self.readout.head
 
     def _init(self, initializer: Initializer) -> NetworkParams:
         torsos = self.encoder.init(initializer)
@@ -83,25 +70,3 @@ class RecurrentNetwork(QNetwork):
         rows = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), observation)
         features = self.encoder.apply(params.torsos, rows).reshape(*is_shown.shape, -1)
         return self.memory.sequence(params.memory, features, is_shown, memory)
-
-    @property
-    def is_own_code(self) -> bool:
-        """See `QNetwork.is_own_code`."""
-        return self.encoder.is_own_code
-
-    @property
-    def repeats(self) -> bool:
-        """See `QNetwork.repeats`."""
-        return self.encoder.repeats
-
-    @property
-    def reads_pictures(self) -> bool:
-        """See `QNetwork.reads_pictures`."""
-        return self.encoder.reads_pictures
-
-    @functools.cached_property
-    def num_products(self) -> int:
-        """See `QNetwork.num_products`."""
-        shapes = self.shapes
-        behind = Layout.of((shapes.memory, shapes.hidden, shapes.output, shapes.head)).size
-        return self.encoder.num_products + behind
