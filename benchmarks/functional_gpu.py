@@ -53,6 +53,7 @@ STUDIES = {
             *("--batch-size", "64", "--replay-ratio", "1", "--replay-capacity", "50000"),
             *("--evaluate-every-env-steps", "none", "--final-evaluation-episodes", "none"),
             *("--learning-starts-env-steps", str(_LEARNING_STARTS), "--checkpoint-replay", "none"),
+            *("--num-envs", "32", "--no-double", "--log-every-env-steps", "10000"),
         ),
         # As many updates as env steps after the first of them.
         {"seeds": 1_024, "total-env-steps": 50_000 + _LEARNING_STARTS},
@@ -62,6 +63,7 @@ STUDIES = {
     "breakout": Study(
         (
             *(_BREAKOUT, "--preset", "minatar", "--batch-size", "100", "--replay-ratio", "1"),
+            *("--num-envs", "64"),
             *("--evaluate-every-env-steps", "none", "--checkpoint-replay", "none"),
         ),
         {"total-env-steps": 1_000_000, "final-evaluation-episodes": 100},

@@ -29,7 +29,7 @@ def facts() -> dict[str, Any]:
         [sys.executable, "-c", _FACTS],
         stdout=subprocess.PIPE,
         check=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        env=os.environ | {"PYTHONPATH": _search_path(ROOT)},
     )
     return json.loads(done.stdout) | {"cpus": os.cpu_count()}
 
@@ -53,6 +53,12 @@ def source_of(checkout: Path) -> Path:
     return source
 
 
+def _search_path(checkout: Path) -> str:
+    """`PYTHONPATH` with the source of a checkout before everything else."""
+    given = os.environ.get("PYTHONPATH")
+    return os.pathsep.join([str(source_of(checkout)), *([given] if given else [])])
+
+
 def trained(
     words: Sequence[str], cache: Path, checkout: Path = ROOT, limit_seconds: float | None = None
 ) -> dict[str, Any]:
@@ -71,7 +77,7 @@ def trained(
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         command = [sys.executable, "-m", "frankrl", "train", *words, "--json", "--out", str(out)]
-        there = {"PYTHONPATH": str(source_of(checkout)), "XDG_CACHE_HOME": str(cache)}
+        there = {"PYTHONPATH": _search_path(checkout), "XDG_CACHE_HOME": str(cache)}
         begun = time.perf_counter()
         # A session of its own: the processes that a run has started end with it.
         process = subprocess.Popen(

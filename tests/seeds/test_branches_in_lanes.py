@@ -42,7 +42,7 @@ def test_branches_stay_branches_in_lanes(preset):
     alone = jax.make_jaxpr(make_chunk(one_round))(carry, source.seed, schedule, np.int32(1))
     leaves, structure = jax.tree.flatten(carry)
     both = [np.stack([leaf, leaf]) for leaf in leaves]
-    lanes = jax.make_jaxpr(compiled_batch(one_round, structure))(
+    lanes = jax.make_jaxpr(compiled_batch(one_round, structure, 2))(
         both, np.stack([source.seed] * 2), schedule, np.int32(1)
     )
     assert conditionals(lanes.jaxpr) == conditionals(alone.jaxpr) > 1

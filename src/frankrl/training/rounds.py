@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from frankrl.config import LearningSettings
+from frankrl.core.compiling import compiler_options
 from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import in_own_jax
 from frankrl.core.sequences import Sequences
@@ -261,8 +262,9 @@ def compiled_learn(
     most three: none, and `replay_ratio` × env steps of a round, rounded down and up.
     """
     buffers = replay, demonstrations
+    options = compiler_options(network.num_products * _batch_size(buffers))
 
-    @functools.partial(jax.jit, donate_argnums=(0,))
+    @functools.partial(jax.jit, donate_argnums=(0,), compiler_options=options)
     def compiled(leaves: list[Array], given: LearnerInput) -> LearnerOutput:
         learner, stored, others = jax.tree.unflatten(structure, leaves)
         if given.steps is not None:

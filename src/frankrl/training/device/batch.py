@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from frankrl.core.compiling import compiler_options
 from frankrl.core.errors import EnvironmentFailedError, RunFolderError
 from frankrl.core.figures import counted
 from frankrl.experience.device import LANES, DeviceSource
@@ -167,7 +168,7 @@ class SeedBatch:
         own = has_own_optimiser(joined.experiment.settings.learning)
         # An own optimiser, or a changed one, may stand under the same name later.
         made = compiled_batch.__wrapped__ if own else compiled_batch
-        self._chunk = made(one_round, self._structure)
+        self._chunk = made(one_round, self._structure, self._num_lanes)
         return self._chunk
 
     def _state_of(self, index: int, found: Round) -> TrainState:
@@ -228,7 +229,7 @@ def computed_in_lanes(function: Callable[..., Any], num_lanes: int) -> Callable[
 
 @functools.lru_cache(maxsize=8)
 def compiled_batch(
-    one_round: RoundFunction, structure: Any
+    one_round: RoundFunction, structure: Any, num_lanes: int
 ) -> Callable[..., tuple[list[Array], ChunkOutput]]:
     """The compiled chunk of all lanes, from the leaves of their carries, which are donated.
 
@@ -238,6 +239,7 @@ def compiled_batch(
     Args:
         one_round: the round of each run.
         structure: that of the carry of one lane.
+        num_lanes: number of runs.
     """
     chunk = make_chunk(one_round.in_lanes())
 
@@ -249,7 +251,9 @@ def compiled_batch(
         environments = jax.tree.map(jnp.copy, output.carry.environments)
         return jax.tree.leaves(output.carry), output._replace(carry=environments)
 
-    return jax.jit(jax.vmap(of_lane, in_axes=(0, 0, None, None), axis_name=LANES), donate_argnums=0)
+    lanes = jax.vmap(of_lane, in_axes=(0, 0, None, None), axis_name=LANES)
+    options = compiler_options(num_lanes * one_round.products)
+    return jax.jit(lanes, donate_argnums=0, compiler_options=options)
 
 
 @jax.jit

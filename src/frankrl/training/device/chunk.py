@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree, UInt32
 
+from frankrl.core.compiling import compiler_options
+
 Carry = Any
 """Everything that rounds change; a pytree of arrays."""
 
@@ -62,6 +64,11 @@ class RoundFunction(Protocol):
         """
         ...
 
+    @property
+    def products(self) -> int:
+        """Multiplications of numbers with weights in one update."""
+        ...
+
     def params(self, carry: Carry) -> tuple[Float[Array, " weight"], Float[Array, " weight"]]:
         """θ and the parameters for greedy acting."""
         ...
@@ -113,4 +120,5 @@ def make_chunk(one_round: RoundFunction) -> Chunk:
 @functools.lru_cache(maxsize=8)
 def compiled_chunk(one_round: RoundFunction) -> Chunk:
     """The compiled chunk of one run; its carry is donated."""
-    return jax.jit(make_chunk(one_round), donate_argnums=0)
+    options = compiler_options(one_round.products)
+    return jax.jit(make_chunk(one_round), donate_argnums=0, compiler_options=options)

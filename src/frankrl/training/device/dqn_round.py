@@ -64,6 +64,11 @@ class DqnRound:
     overlap: bool
     clip_rewards: bool
 
+    @property
+    def products(self) -> int:
+        """See `RoundFunction.products`."""
+        return self.network.num_products * self.replay.sampler.batch_size
+
     def params(self, carry: DqnCarry) -> tuple[Float[Array, " weight"], Float[Array, " weight"]]:
         """θ and the parameters for greedy acting."""
         return carry.learner.params, carry.learner.eval_params

@@ -76,6 +76,12 @@ class PqnRound:
         """Updates of every round."""
         return self.learning.epochs_per_round * self.learning.minibatches
 
+    @property
+    def products(self) -> int:
+        """See `RoundFunction.products`."""
+        steps = self.vector_steps * self.environments.num_envs
+        return self.network.num_products * steps // self.learning.minibatches
+
     def params(self, carry: PqnCarry) -> tuple[Float[Array, " weight"], Float[Array, " weight"]]:
         """θ and the parameters for greedy acting."""
         return carry.learner.params, carry.learner.eval_params
