@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from long_forms import some_of
 
 import frankrl
 from frankrl.core.errors import EnvironmentUnusableError, RunFolderError
@@ -74,9 +75,12 @@ def trained(tmp_path_factory):
     return place
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("best", [False, True])
-def test_an_agent_needs_no_environment(trained, kind, best):
+LOADED = [(best, kind) for best in (False, True) for kind in KINDS]
+SOME = [(False, "on the device"), (False, "iqn"), (True, "plain"), (True, "noisy")]
+
+
+@pytest.mark.parametrize(("best", "kind"), some_of(LOADED, SOME))
+def test_an_agent_needs_no_environment(trained, best, kind):
     agent = frankrl.load(trained / kind, best=best)
     values = agent.q_values(OBSERVATIONS)
     assert values.shape == (3, 3)

@@ -46,10 +46,7 @@ def ways():
     }
 
 
-QUICK_WAYS = ("a lambda", "an instance", "wrappers of objects")
-
-
-@pytest.mark.parametrize("way", some_of(ways(), QUICK_WAYS))
+@pytest.mark.parametrize("way", some_of(ways(), ["wrappers of objects"]))
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, way):
     env, changes = ways()[way]
     frankrl.train(env, out=tmp_path / "whole", **SMALL | changes)
@@ -73,6 +70,7 @@ def test_an_object_is_trained_in_as_a_registered_environment_is(tmp_path):
         assert [name for name in wanted if found[name] != wanted[name]] == []
 
 
+@pytest.mark.slow
 def test_wrappers_act_as_an_environment_that_wraps_itself(tmp_path):
     frankrl.train(Walk, out=tmp_path / "setting", wrappers=[Doubled, Shifted], **SMALL)
     frankrl.train(lambda: Shifted(Doubled(Walk())), out=tmp_path / "itself", **SMALL)
@@ -264,6 +262,7 @@ def test_what_cannot_be_made_is_refused_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_evaluations_have_arguments_and_wrappers_of_their_own(tmp_path):
     run = tmp_path / "run"
     own = {"evaluation_env_kwargs": {"limit": 3}, "evaluation_wrappers": [Doubled, Doubled]}

@@ -147,8 +147,8 @@ if __name__ == "__main__":
     ("when", "work", "words"),
     [
         ("after", "train", "get_context('spawn')"),
-        ("after", "act", "()"),
-        ("before", "train", "200"),
+        pytest.param("after", "act", "()", marks=pytest.mark.slow),
+        pytest.param("before", "train", "200", marks=pytest.mark.slow),
     ],
 )
 def test_a_forked_process_trains_only_if_nothing_was_computed_before(when, work, words, tmp_path):

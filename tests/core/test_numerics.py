@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from long_forms import some_of
 from safetensors.numpy import load
 
 import frankrl
@@ -37,7 +38,10 @@ def usual(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("name", SET)
+SOME = ("64 bits", "stricter transfer guard", "precision")
+
+
+@pytest.mark.parametrize("name", some_of(SET, SOME))
 def test_a_run_comes_to_the_same_bits_whatever_the_process_has_set(name, usual, tmp_path):
     with SET[name]():
         before = [getattr(jax.config, f"jax_{flag}") for flag in ("enable_x64", "debug_infs")]

@@ -272,6 +272,7 @@ def test_a_group_of_processes_is_killed_one_by_one_on_windows(windows):
 POSIX_ONLY = ("fcntl", "resource", "pwd", "grp", "termios", "syslog")
 
 
+@pytest.mark.slow
 def test_every_module_of_frank_can_be_imported_where_posix_modules_are_missing():
     """In a process of its own that has none of them, nor what `os` and `signal` lack on Windows."""
     code = f"""

@@ -6,6 +6,7 @@ import sqlite3
 
 import pytest
 from dashboard_runs import get, rows, served
+from long_forms import some_of
 
 import frankrl
 from frankrl.cli.main import main as frank
@@ -55,7 +56,7 @@ def test_a_training_has_the_same_bits_while_its_page_is_open(root, tmp_path):
     assert content_of(tmp_path / "run") == content_of(path)
 
 
-@pytest.mark.parametrize("words", [["--json"], []])
+@pytest.mark.parametrize("words", some_of([["--json"], []], [["--json"]]))
 def test_what_the_training_prints_stays_what_it_was(words, tmp_path, capfd):
     run = tmp_path / "run"
     short = [

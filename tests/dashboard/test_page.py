@@ -148,6 +148,7 @@ def test_the_final_evaluation_and_the_training_return_are_both_named(port, root,
         assert row.locator("td").nth(7).inner_text() == expected
 
 
+@pytest.mark.slow
 def test_the_distribution_of_the_td_errors_is_drawn_and_described(port, root, open_page):
     reader = MetricsReader(root / "cart" / "s0" / "metrics.sqlite")
     recorded = reader.columns("training")
@@ -174,6 +175,7 @@ def test_the_distribution_of_the_td_errors_is_drawn_and_described(port, root, op
         assert written(recorded["td_error_max"][-1]) in words
 
 
+@pytest.mark.slow
 def test_the_unit_of_rescaled_q_values_is_told(tmp_path, open_page):
     row = {"env_steps": [100], "loss": [1.0], "mean_q": [2.0], "mean_max_q": [2.0]}
     row |= {"td_error_p50": [0.1], "mean_return_100": [9.0], "mean_length_100": [9.0]}

@@ -84,6 +84,7 @@ def test_trials_are_told_apart_without_colour_and_the_best_is_on_top(sweep_port,
         assert importance.startswith("learning_rate")
 
 
+@pytest.mark.slow
 def test_trials_are_marked_sorted_and_hidden_by_the_keyboard(sweep_port, open_page):
     with open_page(sweep_port) as page:
         open_sweep(page)

@@ -71,6 +71,7 @@ def test_the_constants_of_functions_in_it_count(monkeypatch):
     assert then != first
 
 
+@pytest.mark.slow
 def test_a_second_training_in_the_changed_environment_learns_from_that_one(tmp_path, monkeypatch):
     monkeypatch.setattr(Paid, "bonus", 1.0)
     scores = []

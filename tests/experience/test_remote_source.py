@@ -11,6 +11,7 @@ import probe_envs
 import pytest
 from actors_here import ActorsHere
 from in_memory import source_of
+from long_forms import some_of
 
 from frankrl.config import Settings
 from frankrl.core.errors import ActorsLostError, EnvironmentFailedError, EnvironmentUnusableError
@@ -96,7 +97,10 @@ def assert_same(ours: Any, theirs: Any) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+SOME = ("numbers", "masks, final infos", "leaves", "pictures on the device", "memory, restarts")
+
+
+@pytest.mark.parametrize("kind", some_of(KINDS, SOME))
 def test_any_number_of_actors_gives_the_bits_of_one_process(kind):
     env_id, changes = KINDS[kind]
     experiment = experiment_of(env_id, **changes)

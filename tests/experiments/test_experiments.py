@@ -13,6 +13,7 @@ import time
 import numpy as np
 import pytest
 from hanging import HANGS_AFTER_SECONDS
+from long_forms import some_of
 
 from frankrl.cli.main import main as frank
 from frankrl.config import group_of
@@ -371,7 +372,9 @@ ENDLESS = SHORT | {"total_env_steps": 10**9, "checkpoint_every_env_steps": 10**8
 ENDLESS |= {"evaluate_every_env_steps": 10**8}
 
 
-@pytest.mark.parametrize(("number", "idle"), [(signal.SIGINT, 1), (signal.SIGTERM, 0)])
+@pytest.mark.parametrize(
+    ("number", "idle"), some_of([(signal.SIGINT, 1), (signal.SIGTERM, 0)], [(signal.SIGINT, 1)])
+)
 def test_a_stop_reaches_busy_processes_and_idle_ones(tmp_path, number, idle):
     """The signal comes when the short runs are done, and their processes have nothing to do."""
     arms = (Arm("endless", ENDLESS), Arm("short", SHORT))
@@ -413,6 +416,7 @@ def run_one(study, endless, number):
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_the_runs_at_once(tmp_path):
     arms = (Arm("endless", ENDLESS), Arm("short", SHORT))
     study = Study(Experiment("", arms), ("CartPole-v1",), (0,), tmp_path)

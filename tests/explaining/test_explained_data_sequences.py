@@ -56,6 +56,7 @@ def test_a_run_with_memory_that_does_not_act_goes_on(cloned, tmp_path):
     assert frankrl.resume(copied, total_updates=80, progress=False).updates == 80
 
 
+@pytest.mark.slow
 def test_a_cloned_sequence_has_a_policy_at_every_learned_step(cloned, capsys):
     opened = reopen(cloned, 45)
     record, own = opened.record, opened.record.sequences
@@ -85,6 +86,7 @@ def test_a_cloned_sequence_has_a_policy_at_every_learned_step(cloned, capsys):
     assert f"{record.losses[own.row_of(last, BATCH - 1)]:.4g}" in printed
 
 
+@pytest.mark.slow
 def test_sequences_of_a_data_set_stand_behind_the_run_s_own_and_name_their_steps(
     data, beside, capsys
 ):

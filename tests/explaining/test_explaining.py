@@ -37,7 +37,11 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module", params=[("huber", True, True), ("mse", False, False)])
+RUNS = [("huber", True, True), ("mse", False, False)]
+"""The loss, whether Double DQN, and whether a round overlaps with the next one's steps."""
+
+
+@pytest.fixture(scope="module", params=RUNS)
 def run(request, tmp_path_factory):
     loss, double, overlap = request.param
     path = tmp_path_factory.mktemp("explained") / "run"
@@ -79,6 +83,9 @@ def both_params(folder, state, dtype=np.float32):
 
 
 @pytest.mark.as_compiled_for_users
+@pytest.mark.parametrize(
+    "run", [pytest.param(RUNS[0], marks=pytest.mark.slow), RUNS[1]], indirect=True
+)
 def test_the_state_after_reopening_is_that_of_the_run_to_the_bit(run):
     last = list_checkpoints(run.checkpoints)[-1]
     expected = state_at(run, last)

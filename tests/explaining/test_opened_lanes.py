@@ -4,6 +4,7 @@ import shutil
 import warnings
 
 import pytest
+from long_forms import some_of
 
 import frankrl
 from frankrl.core.errors import MachineError
@@ -33,7 +34,11 @@ SHORT = {
 PARTS = "computed in parts"
 
 
-@pytest.fixture(scope="module", params=[DQN, PQN], ids=["dqn", "pqn"])
+@pytest.fixture(
+    scope="module",
+    params=[DQN, pytest.param(PQN, marks=pytest.mark.slow)],
+    ids=["dqn", "pqn"],
+)
 def run(request, tmp_path_factory):
     """A run that went on alone from env step 320, after it had been one of three."""
     out = tmp_path_factory.mktemp("group") / "group"
@@ -53,9 +58,10 @@ def updates_at(run, env_steps):
     return run.description.settings.updates_due(env_steps)
 
 
-@pytest.mark.parametrize(
-    ("env_steps", "lanes"), [(128, (3, 8, 5)), (304, (3, 8, 5)), (496, ()), (624, ())]
-)
+BEFORE, AFTER = [(128, (3, 8, 5)), (304, (3, 8, 5))], [(496, ()), (624, ())]
+
+
+@pytest.mark.parametrize(("env_steps", "lanes"), some_of(BEFORE + AFTER, [BEFORE[0], AFTER[0]]))
 def test_updates_before_and_after_a_run_went_on_alone_are_opened(run, env_steps, lanes):
     update = updates_at(run, env_steps)
     assert cost_of(run, update).lanes == lanes

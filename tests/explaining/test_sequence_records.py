@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from long_forms import some_of
 from small_networks import in_jax, network_of, numbers, random_noise, settings_of
 
 from frankrl.config import Clock
@@ -44,7 +45,7 @@ def sequences(random):
     )
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", some_of(CASES, ["munchausen"]))
 def test_a_record_says_what_the_update_gives_back(case):
     kind, changes = CASES[case]
     settings = settings_of(kind, memory="gru", memory_units=UNITS, **changes)

@@ -7,6 +7,7 @@ import cv2
 import jax
 import numpy as np
 import pytest
+from long_forms import some_of
 from small_networks import network_of, settings_of
 
 import frankrl
@@ -205,6 +206,7 @@ def test_stacked_states_of_several_numbered_parts_are_told_by_their_parts():
     ]
 
 
+@pytest.mark.slow
 def test_what_stands_before_the_start_of_an_episode_is_said_for_every_transition(tmp_path):
     """CartPole's own states are never zero in all components."""
     frankrl.train(
@@ -238,8 +240,12 @@ def test_what_stands_before_the_start_of_an_episode_is_said_for_every_transition
     assert {("s", 2), ("s", 1), ("s", 0), ("s′", 0)} <= counted
 
 
-@pytest.mark.parametrize("stack", [1, 2])
-@pytest.mark.parametrize("kind", ["mean", "c51", "iqn", "gru"])
+NETWORKS = [(kind, stack) for kind in ("mean", "c51", "iqn", "gru") for stack in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "stack"), some_of(NETWORKS, [("mean", 1), ("iqn", 2), ("gru", 2)])
+)
 def test_the_gradient_of_the_value_is_that_of_a_finite_difference(kind, stack):
     """Each pixel a little brighter and a little darker, in a network that is smooth."""
     smooth = {"torso": "minatar", "activation": "tanh", "hidden_widths": (8,)}

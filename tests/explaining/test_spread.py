@@ -36,7 +36,11 @@ def test_the_percentiles_of_quantiles_are_their_own():
     ("changes", "words"),
     [
         ({"distribution": "c51", "value_max": 50.0}, "cross-entropy of the two distributions = "),
-        ({"distribution": "qr", "noisy": True}, "quantile regression, linear beyond 1, = "),
+        pytest.param(
+            {"distribution": "qr", "noisy": True},
+            "quantile regression, linear beyond 1, = ",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"distribution": "iqn"},
             "quantile regression, linear beyond 1, = ",

@@ -5,6 +5,7 @@ import json
 import gymnasium
 import numpy as np
 import pytest
+from long_forms import some_of
 from nine_squares_data import write_squares
 
 import frankrl
@@ -18,7 +19,7 @@ ENV = "frankrl/NineSquares-v0"
 SHORT = {"evaluate_every_env_steps": 10**6, "final_evaluation_episodes": 5}
 
 
-@pytest.fixture(scope="module", params=["table", "network"])
+@pytest.fixture(scope="module", params=some_of(["table", "network"], ["network"]))
 def run(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("table") / "run"
     changes = {} if request.param == "table" else {"hidden_widths": (16,), "num_envs": 4}

@@ -224,6 +224,7 @@ def test_a_buffer_that_does_not_hold_what_the_environment_gave_is_refused(kind, 
     assert frankrl.export_dataset(run, NAME, evaluation_episodes=1).num_episodes == 1
 
 
+@pytest.mark.slow
 def test_a_data_set_is_learned_from_and_what_is_learned_plays_another(logged, tmp_path):
     """Out, in, and out again; the buffer of the second run holds the first one's episodes."""
     first = frankrl.export_dataset(logged[0], NAME, out=tmp_path)

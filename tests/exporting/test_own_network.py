@@ -66,9 +66,9 @@ class OwnTorso(Own):
 @pytest.mark.parametrize(
     ("space", "changes", "scaled"),
     [
-        (VECTOR, {"network": OwnNetwork()}, False),
+        pytest.param(VECTOR, {"network": OwnNetwork()}, False, marks=pytest.mark.slow),
         (VECTOR, {"network": OwnNetwork()}, True),
-        (PARTS, {"network": OwnNetwork()}, False),
+        pytest.param(PARTS, {"network": OwnNetwork()}, False, marks=pytest.mark.slow),
         (PARTS, {"torso": OwnTorso(), "dueling": True, "distribution": "c51"}, False),
     ],
 )

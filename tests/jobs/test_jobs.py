@@ -260,6 +260,7 @@ def is_stopped_once(job, stop_requested):
     return not stop_requested()
 
 
+@pytest.mark.slow
 def test_a_process_that_others_stop_is_replaced_and_the_run_goes_on(tmp_path):
     (ended,) = everything(LocalEngine(1, is_stopped_once), [job_in(tmp_path)])
     assert ended.is_done
@@ -289,10 +290,11 @@ def test_a_mistake_of_a_job_is_told_and_the_others_go_on(tmp_path):
     ("seed", "error", "words"),
     [
         (2, RuntimeError, "ZeroDivisionError: a bug"),
-        (
+        pytest.param(
             3,
             FrankError,
             "has broken off 3 times without writing a checkpoint: its process has died",
+            marks=pytest.mark.slow,
         ),
     ],
 )

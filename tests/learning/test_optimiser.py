@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from long_forms import some_of
 from small_networks import in_jax, network_of, random_batch, settings_of
 
 import frankrl
@@ -132,7 +133,7 @@ def test_a_changed_optimiser_begins_as_it_is_now():
     assert [float(state.opt_state) for state in (first, second)] == [0.5, 2.0]
 
 
-@pytest.mark.parametrize("as_object", [True, False])
+@pytest.mark.parametrize("as_object", some_of([True, False], [True]))
 def test_a_run_learns_with_the_optimiser_as_it_is_now(as_object, tmp_path, monkeypatch):
     """By a name, as after a reload of its module, and as an object that was changed."""
     module = types.ModuleType("changing")

@@ -129,6 +129,7 @@ def test_actions_that_are_not_allowed_count_in_no_maximum():
     np.testing.assert_allclose(UpdateMetrics(*output.metrics[0]).mean_max_q, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_radam_takes_the_steps_of_pytorch():
     torch = pytest.importorskip("torch")
     learning, network = made(max_gradient_norm=None, adam_epsilon=1e-6)

@@ -129,7 +129,7 @@ def given(name):
     return learning, network, in_jax(params), in_jax(target), batch, in_jax(noise), weights
 
 
-@pytest.mark.parametrize("name", some_of(CASES, ("iqn_noisy", "munchausen")))
+@pytest.mark.parametrize("name", some_of(CASES, ["iqn_noisy"]))
 def test_the_gradient_is_that_of_a_plain_loop_over_time(name):
     learning, network, params, target, batch, noise, weights = given(name)
 

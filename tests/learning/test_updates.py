@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 from learning_run import RATE, REFRESH, UPDATE, UPDATES, begun, learn, setup
+from long_forms import some_of
 from small_networks import (
     BATCH,
     in_jax,
@@ -39,7 +40,10 @@ def several(network):
     return batches, stacked([random_noise(network, number) for number in range(NUM)])
 
 
-@pytest.mark.parametrize(("name", "weighted"), [(name, name in WEIGHTED) for name in CASES])
+@pytest.mark.parametrize(
+    ("name", "weighted"),
+    some_of([(name, name in WEIGHTED) for name in CASES], [("double", True), ("iqn", False)]),
+)
 def test_several_updates_at_once_are_the_same_as_one_after_another(name, weighted):
     """Within float32's rounding: XLA may add up a batch in another order inside of a loop."""
     made = CASES[name]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from long_forms import some_of
 from small_networks import ACTIONS, KINDS, in_jax, network_of, numbers, settings_of
 
 from frankrl.core.errors import SettingError
@@ -109,9 +110,12 @@ def by_xla(layer: Convolution, params, inputs: jax.Array) -> jax.Array:
     return outputs + params.bias
 
 
-@pytest.mark.parametrize("layer", CONVOLUTIONS, ids=str)
-@pytest.mark.parametrize("shape", [(2, 11, 9, 3), (1, 8, 8, 1)], ids=str)
-def test_products_of_patches_are_the_convolution_of_xla_and_so_are_their_gradients(layer, shape):
+APPLIED = [(shape, layer) for shape in ((2, 11, 9, 3), (1, 8, 8, 1)) for layer in CONVOLUTIONS]
+
+
+# Each of the layers with one of the shapes.
+@pytest.mark.parametrize(("shape", "layer"), some_of(APPLIED, APPLIED[::2]), ids=str)
+def test_products_of_patches_are_the_convolution_of_xla_and_so_are_their_gradients(shape, layer):
     params = layer.init(SeededInitializer(0), shape[-1])
     inputs = np.random.default_rng(1).normal(size=shape).astype(np.float32)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import sb3_agents
 from gymnasium import spaces
+from long_forms import some_of
 from memoryless import memoryless
 from sb3_agents import AGENTS, SPACES, Shows
 from torch_archives import q_network, sb3_zip, zipped
@@ -53,8 +54,18 @@ def saved(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("scaled", [False, True])
-@pytest.mark.parametrize("name", AGENTS)
+ASKED = [(name, scaled) for name in AGENTS for scaled in (False, True)]
+SOME = [
+    ("default", False),
+    ("tanh", True),
+    ("one-hot", False),
+    ("bytes", True),
+    ("bounded", True),
+    ("stacked pictures", False),
+]
+
+
+@pytest.mark.parametrize(("name", "scaled"), some_of(ASKED, SOME))
 def test_q_values_are_those_of_stable_baselines3(name, scaled, saved):
     env_id, path = AGENTS[name][0], saved / f"{name}.zip"
     if scaled and "pictures" in name:

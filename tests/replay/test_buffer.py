@@ -90,12 +90,8 @@ SETUPS = {
     "stack_longer_than_n": Setup(3, 2, 20, 1, "dict", False, PRIORITISED, 8, frame_stack=5),
 }
 
-SOME = (
-    "one_env_n_step",
-    "capacity_is_no_multiple",
-    "chunk_larger_than_the_buffer",
-    "stack_begun_later",
-)
+FEW = ("chunk_larger_than_the_buffer", "stack_begun_later")
+SOME = (*FEW, "one_env_n_step", "capacity_is_no_multiple")
 
 
 def begun(setup, seed=0):
@@ -103,14 +99,14 @@ def begun(setup, seed=0):
     return world, setup.naive()
 
 
-@pytest.mark.parametrize("name", some_of(SETUPS, SOME))
+@pytest.mark.parametrize("name", some_of(SETUPS, FEW))
 @examples(20)
 @given(operations=st.lists(OPERATIONS, max_size=14), seed=st.integers(0, 2**32 - 1))
 def test_every_transition_is_that_of_a_deque_whatever_was_done_before(name, operations, seed):
     assert_holds_after_each(operations, SETUPS[name], seed)
 
 
-@pytest.mark.parametrize("name", SETUPS)
+@pytest.mark.parametrize("name", some_of(SETUPS, SOME))
 def test_before_the_last_of_n_steps_nothing_can_be_drawn(name):
     setup = SETUPS[name]
     world, naive = begun(setup)

@@ -89,7 +89,7 @@ SETUPS = {
     "stack": Setup(2, 2, 2, 3, 10, "lone", False, frame_stack=3),
     "begun_later": Setup(2, 2, 3, 2, 8, "lone", True, PRIORITISED, 2, begin=22),
 }
-SOME = ("several_envs", "n_beyond_the_sequence", "stack", "begun_later")
+SOME = ("several_envs", "stack")
 
 
 @pytest.mark.parametrize("name", some_of(SETUPS, SOME))

@@ -324,6 +324,7 @@ def test_a_stop_ends_all_runs_at_the_same_env_step_and_resuming_gives_the_same_b
         assert_same(run, out / run.name)
 
 
+@pytest.mark.slow
 def test_seeds_that_do_not_fit_into_memory_together_are_several_programs(tmp_path, monkeypatch):
     monkeypatch.setattr(seeds_train, "lanes_in_memory", lambda experiment: 2)
     short = SHORT | {"total_env_steps": 160, "final_evaluation_episodes": "none"}

@@ -46,6 +46,7 @@ def group(tmp_path_factory):
     return frankrl.train(Recall, seeds=SEEDS, out=out, progress=False, **given)
 
 
+@pytest.mark.slow
 def test_lanes_with_memory_begin_as_runs_alone_do_within_float32():
     def parts(found):
         state = found.state()
@@ -62,6 +63,7 @@ def test_an_update_of_a_lane_with_memory_is_opened_to_the_same_bits(group):
     assert reopen(RunFolder.open(group.runs[1]), 40).record.update == 40
 
 
+@pytest.mark.slow
 def test_a_group_with_memory_that_was_killed_goes_on_to_the_same_bits(group, tmp_path):
     assert all(("environments", ".memory") in weights(run)[1] for run in group.runs)
     assert_goes_on_to_the_same_bits(group, tmp_path / "copy")

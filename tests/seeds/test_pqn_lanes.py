@@ -42,6 +42,7 @@ def group(tmp_path_factory):
     return frankrl.train(ENV, preset="default", seeds=SEEDS, out=out, progress=False, **given())
 
 
+@pytest.mark.slow
 def test_lanes_of_pqn_begin_as_runs_alone_do_within_float32():
     def parts(found):
         return found.state().learner, found.output().metrics, found.output().sample

@@ -186,6 +186,7 @@ def test_each_step_of_the_table_is_watkins_rule():
     assert np.count_nonzero(table) > 10
 
 
+@pytest.mark.slow
 def test_a_network_comes_to_the_exact_q_values_too(tmp_path):
     frankrl.train(
         "frankrl/NineSquares-v0",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import wandb_file
+from long_forms import some_of
 from robustness.runs import finished, frank
 from tracked import held, of_metrics, without_clock
 
@@ -109,16 +110,8 @@ def needed(name):
         pytest.importorskip(module, reason="needs: pip install '.[test-integrations]'")
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "tensorboard",
-        "trackio",
-        "wandb",
-        # It takes 10 seconds to make its database.
-        pytest.param("mlflow", marks=pytest.mark.slow),
-    ],
-)
+# MLflow takes 10 seconds to make its database.
+@pytest.fixture(scope="module", params=some_of(NEEDS, ["tensorboard"]))
 def tracked(request, place):
     """A run that went back to env step 400, as by a kill, and then on to 800."""
     name = request.param
