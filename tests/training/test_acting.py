@@ -37,7 +37,6 @@ def actions_and_params(env_id, **changes):
     return [result.input.steps.action for result in results], results[-1].output().params
 
 
-# By default the first of them is trained by the test of all that a run leaves.
 @pytest.mark.as_compiled_for_users
 @pytest.mark.parametrize("kind", some_of(KINDS, ["noisy"]))
 def test_a_run_is_the_same_wherever_its_actions_are_computed(kind):
@@ -50,6 +49,7 @@ def test_a_run_is_the_same_wherever_its_actions_are_computed(kind):
     assert len(set(np.concatenate(host[0]).tolist())) == 2
 
 
+@pytest.mark.slow
 def test_masks_hold_on_the_device_too():
     kwargs = {"env_kwargs": {"where": "info"}}
     host, device = (
@@ -62,6 +62,7 @@ def test_masks_hold_on_the_device_too():
     np.testing.assert_array_equal(host[1], device[1])
 
 
+@pytest.mark.slow
 def test_evaluations_and_all_that_a_run_leaves_are_the_same(tmp_path):
     chosen = SMALL | KINDS["mean"] | {"total_env_steps": 300, "checkpoint_every_env_steps": 200}
     chosen |= {"evaluate_every_env_steps": 150, "evaluation_episodes": 2}

@@ -8,6 +8,7 @@ from unittest import mock
 import jax
 import numpy as np
 import pytest
+from long_forms import some_of
 from robustness.runs import contents, killed_copy
 from safetensors.numpy import load
 
@@ -57,7 +58,7 @@ def small_chunks():
         yield
 
 
-@pytest.fixture(scope="module", params=RUNS)
+@pytest.fixture(scope="module", params=some_of(RUNS, ["short episodes"]))
 def whole(request, tmp_path_factory):
     env_id, changes = RUNS[request.param]
     path = tmp_path_factory.mktemp("chunks") / "whole"

@@ -309,6 +309,7 @@ def test_what_cannot_fit_into_memory_is_refused_before_anything_is_made(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_buffer_has_rows_for_its_budget_and_their_number_changes_no_bit(tmp_path, monkeypatch):
     chosen = QUICK | {
         "replay_sampling": "prioritised",

@@ -5,21 +5,24 @@ import itertools
 import jax
 import pytest
 from in_memory import experiment_of, source_of
+from long_forms import some_of
 
 from frankrl.config import Settings
 from frankrl.training import init_train_state, rounds
 from frankrl.training.rounds import compiled_learn
 
+CASES = [
+    # replay_ratio, numbers, replay_sampling
+    (1.0, {0, 4}, "prioritised"),
+    (0.3, {0, 1, 2}, "uniform"),
+    (0.1, {0, 1}, "uniform"),
+    (2.3, {0, 9, 10}, "uniform"),
+    (2.3, {0, 9, 10}, "prioritised"),
+]
+
 
 @pytest.mark.parametrize(
-    ("replay_ratio", "numbers", "replay_sampling"),
-    [
-        (1.0, {0, 4}, "prioritised"),
-        (0.3, {0, 1, 2}, "uniform"),
-        (0.1, {0, 1}, "uniform"),
-        pytest.param(2.3, {0, 9, 10}, "uniform", marks=pytest.mark.slow),
-        (2.3, {0, 9, 10}, "prioritised"),
-    ],
+    ("replay_ratio", "numbers", "replay_sampling"), some_of(CASES, default=CASES[:2])
 )
 def test_a_run_compiles_for_no_updates_and_for_their_number_rounded_down_and_up(
     replay_ratio, numbers, replay_sampling

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from in_memory import experiment_of, greedy_policy, round_number
+from long_forms import some_of
 from training import cue_world
 
 from frankrl.config import Settings
@@ -49,7 +50,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", some_of(WAYS, ["notes"]))
 def test_q_values_after_a_cue_are_its_closed_form(way):
     found = learned_q_values(**RECURRENT, **WAYS[way])
     if way == "notes":

@@ -122,6 +122,7 @@ def test_the_device_does_what_the_page_says(env_id, drawn_on_the_device):
     page.close()
 
 
+@pytest.mark.slow
 def test_neither_metrics_nor_checkpoints_change_the_bits(run, tmp_path):
     other = trained(
         tmp_path / "other",
@@ -153,6 +154,7 @@ def test_its_updates_can_be_opened_and_all_that_it_recorded_comes_out_again(run)
         assert opened.record.update == update
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -175,7 +177,6 @@ def test_its_updates_can_be_opened_and_all_that_it_recorded_comes_out_again(run)
                 "double": False,
                 "replay_sampling": "newest",
             },
-            marks=pytest.mark.slow,
             id="munchausen-iqn",
         ),
     ],
@@ -213,6 +214,7 @@ class Shifting:
         return (after, count + 1), shown
 
 
+@pytest.mark.slow
 def test_only_allowed_actions_are_taken_and_every_episode_is_recorded(tmp_path):
     run = frankrl.train(Shifting, out=tmp_path / "run", seed=1, **RUN | {"n_step": 1}).run
     stored = {name: array for (file, name), array in tensors(run).items() if file == "replay"}
@@ -288,6 +290,7 @@ def test_another_environment_than_in_the_run_is_noticed(run, tmp_path, monkeypat
     chunk.compiled_chunk.cache_clear()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stepped_by_actors_goes_on_without_them(tmp_path):
     """Where it takes place is decided once."""
     settings = RUN | {"total_env_steps": 150}

@@ -6,6 +6,7 @@ import dataclasses
 import gymnasium
 import numpy as np
 import pytest
+from long_forms import some_of
 from nine_squares_data import SQUARES, write_squares
 from training.masked_mdps import ALLOWED, PAYS
 
@@ -40,7 +41,7 @@ def table_of(policy):
     return empty._replace(output=np.eye(4, dtype=np.float32)[list(policy)])
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", some_of(POLICIES, ["walls"]))
 def test_the_estimate_of_a_policy_is_its_exact_value(name, squares):
     policy = POLICIES[name]
     found = fitted_q_evaluation(experiment(), table_of(policy), None, squares, updates=2_000)
@@ -90,7 +91,7 @@ def masked_episodes(end, number):
         yield DataEpisode(seen, taken + 2, rewards, over, not over, ALLOWED[states] == 1)
 
 
-@pytest.mark.parametrize("end", MASKED_VALUES)
+@pytest.mark.parametrize("end", some_of(MASKED_VALUES, ["truncated"]))
 def test_a_network_is_estimated_by_its_allowed_actions_and_beyond_a_time_limit(end, tmp_path):
     env = gymnasium.make(MASKED)
     about = DataSetDescription(env.observation_space, env.action_space, MASKED)

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from long_forms import some_of
 from robustness.runs import contents
 
 import frankrl
@@ -24,14 +25,17 @@ LATE = 100_000
 """A checkpoint that a run would only write at its end."""
 
 
+WAYS = [
+    # where, overlap, vector_steps, every
+    ("step", True, 1, LATE),
+    ("step", False, 4, 60),
+    ("reset", True, 3, LATE),
+    ("reset", False, 1, 60),
+]
+
+
 @pytest.mark.parametrize(
-    ("where", "overlap", "vector_steps", "every"),
-    [
-        ("step", True, 1, LATE),
-        ("step", False, 4, 60),
-        ("reset", True, 3, LATE),
-        ("reset", False, 1, 60),
-    ],
+    ("where", "overlap", "vector_steps", "every"), some_of(WAYS, default=WAYS[1:3])
 )
 def test_what_stands_is_saved_before_an_environment_s_error_is_raised(
     where, overlap, vector_steps, every, tmp_path

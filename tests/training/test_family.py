@@ -9,6 +9,7 @@ import itertools
 import numpy as np
 import pytest
 from in_memory import experiment_of, greedy_policy, round_number, rounds_of
+from long_forms import some_of
 from robustness.runs import killed_copy
 from training import masked_mdps, probe_mdps
 
@@ -98,7 +99,7 @@ def learned_q_values(changes, num_rounds, states, env_id=PROBE_ID, mask=None):
     return policy.q_values(states, mask).q_values
 
 
-@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize("name", some_of(SWITCHES, [*SWITCHES][::2]))
 def test_each_switch_alone_learns_the_closed_form_in_textbook_order(name):
     assert_closed_form(chosen(name) | {"overlap": False})
 
@@ -134,7 +135,10 @@ MASKED = [
 
 @pytest.mark.parametrize(
     "names",
-    [*MASKED[:4], *(pytest.param(names, marks=pytest.mark.slow) for names in MASKED[4:])],
+    [
+        pytest.param(names, marks=() if names == ("prioritised",) else pytest.mark.slow)
+        for names in MASKED
+    ],
     ids="+".join,
 )
 def test_switches_let_masks_be_and_learn_the_best_of_what_is_allowed(names):
@@ -185,7 +189,7 @@ def test_each_switch_is_resumed_and_masked():
 
 
 @pytest.mark.as_compiled_for_users
-@pytest.mark.parametrize(("names", "overlap"), RESUMED)
+@pytest.mark.parametrize(("names", "overlap"), some_of(RESUMED, RESUMED[:1]))
 def test_switches_resume_to_the_same_bits_and_are_explained(names, overlap, tmp_path):
     changes = RUN | chosen(*names) | {"overlap": overlap}
     frankrl.train("CartPole-v1", seed=2, out=tmp_path / "whole", **changes)

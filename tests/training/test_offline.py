@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
+from long_forms import some_of
 from offline_data import SQUARES, every_square, random_episodes, write
 from robustness.runs import contents
 
@@ -158,7 +159,7 @@ def test_a_table_learns_the_exact_q_values_from_every_transition(tmp_path):
     assert result.evaluation["mean_return"] > 0.6
 
 
-@pytest.mark.parametrize("kept", [1, 2, 3])
+@pytest.mark.parametrize("kept", some_of([1, 2, 3], [2]))
 def test_a_run_that_was_killed_continues_to_the_same_bits_without_its_data_set(
     kept, whole, tmp_path
 ):
@@ -288,6 +289,7 @@ def test_statistics_are_those_of_the_whole_data_set(cartpole):
     np.testing.assert_allclose(statistics.discounted_return.variance, np.var(returns), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_network_with_memory_learns_from_sequences_of_the_data_and_continues_exactly(
     cartpole, tmp_path
 ):
@@ -302,6 +304,7 @@ def test_a_network_with_memory_learns_from_sequences_of_the_data_and_continues_e
     assert contents(killed) == contents(run)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the updates of this round")
 def test_with_memory_whole_sequences_of_a_batch_are_demonstrations(cartpole, tmp_path):
     changes = {"memory": "gru", "memory_units": 4, "sequence_steps": 8, "burn_in_steps": 2}
@@ -323,6 +326,7 @@ ALONE = {name: value for name, value in OFFLINE.items() if "evaluat" not in name
 }
 
 
+@pytest.mark.slow
 def test_a_run_without_an_environment_is_estimated_from_its_data(cartpole, tmp_path):
     run, seen = tmp_path / "run", []
 

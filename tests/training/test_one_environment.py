@@ -150,6 +150,7 @@ def test_an_evaluation_cuts_off_what_never_ends(tmp_path):
     assert result.evaluation["lengths"] == [7] * 4
 
 
+@pytest.mark.slow
 def test_an_answer_in_one_pixel_beside_a_vector_is_learned(tmp_path):
     result, _ = train(
         "OddPixelAnswer-v0",

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 from foreign_runs import CANARY, CODE
+from long_forms import some_of
 from robustness.runs import contents, killed_copy
 
 import frankrl
@@ -68,22 +69,24 @@ def foreign(run, path):
     return path
 
 
-KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("equinox", "flax")]
+KINDS = ["plain", "torso", "equinox", "flax"]
 
 
-@pytest.fixture(scope="module", params=["plain", "torso", *KINDS])
+@pytest.fixture(scope="module", params=some_of(KINDS, ["plain", "torso"]))
 def run(request, tmp_path_factory):
     path = tmp_path_factory.mktemp(request.param) / "run"
     frankrl.train("CartPole-v1", out=path, seed=3, **QUICK | CHOICES[request.param])
     return path
 
 
+@pytest.mark.parametrize("run", some_of(KINDS, ["plain"]), indirect=True)
 def test_a_killed_run_continues_to_the_same_bits(run, tmp_path):
     killed = killed_copy(run, tmp_path / "killed")
     assert frankrl.resume(killed).not_reproducible == []
     assert contents(killed) == contents(run)
 
 
+@pytest.mark.parametrize("run", some_of(KINDS, ["plain"]), indirect=True)
 def test_its_agent_is_loaded_sent_evaluated_and_its_update_is_opened(run, capsys):
     agent = frankrl.load(run)
     q_values = agent.q_values(STATE)
@@ -232,6 +235,7 @@ def given(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_run_of_objects_needs_them_again(given, tmp_path):
     killed = killed_copy(given, tmp_path / "killed")
     for attempt in (frankrl.resume, frankrl.load, lambda run: frankrl.explain(run, update=150)):

@@ -342,10 +342,12 @@ def worst_error(trace_decay):
     return np.abs(found - exact)[list(ORDINARY)].max()
 
 
+@pytest.mark.slow
 def test_without_a_trace_a_network_comes_to_the_exact_q_values_of_the_grid():
     assert worst_error(0.0) < 1e-3
 
 
+@pytest.mark.slow
 def test_with_a_trace_its_q_values_are_in_part_those_of_the_exploring_policy():
     """Peng's Q(λ) follows the actions taken, so ε = ½ leaves it far from the best policy's."""
     assert worst_error(0.9) > 0.1

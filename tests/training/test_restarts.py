@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from failing_envs import LENGTH, Failing
+from long_forms import some_of
 from robustness.runs import contents, killed_copy
 
 import frankrl
@@ -55,7 +56,7 @@ def table(run, name):
         reader.close()
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
+@pytest.fixture(scope="module", params=some_of(VARIANTS, ["n steps, several a round"]))
 def run(request, tmp_path_factory):
     path, seen = tmp_path_factory.mktemp("whole") / "run", []
     settings = SETTINGS | VARIANTS[request.param]
@@ -208,7 +209,10 @@ def test_a_failure_that_does_not_come_again_marks_the_run(tmp_path, monkeypatch)
     assert table(tmp_path / "run", "not_reproducible")["env_steps"] == [mark["env_steps"]]
 
 
-@pytest.mark.parametrize(("use", "processes"), [("EVALUATION_RESET", 0), ("TRAINING_RESET", 1)])
+@pytest.mark.parametrize(
+    ("use", "processes"),
+    some_of([("EVALUATION_RESET", 0), ("TRAINING_RESET", 1)], [("EVALUATION_RESET", 0)]),
+)
 def test_without_restarts_what_stands_is_saved_wherever_an_environment_fails(
     use, processes, tmp_path
 ):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from actors_here import ActorsHere
+from long_forms import some_of
 from robustness.runs import contents, killed_copy
 
 import frankrl
@@ -70,7 +71,7 @@ def trained(training, on_event=lambda event: None):
     return run_to_end(training, on_event).run
 
 
-@pytest.fixture(scope="module", params=RUNS)
+@pytest.fixture(scope="module", params=some_of(RUNS, ["lander"]))
 def run(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "run"
     return request.param, trained(begun(request.param, path))
@@ -120,12 +121,12 @@ def test_a_killed_run_goes_on_with_another_number_of_actors_or_none(run, tmp_pat
     assert_same_runs(mixed, whole)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("run", ["lander"], indirect=True)
 def test_a_killed_process_is_replaced_and_the_command_comes_to_the_same_bits(
     run, tmp_path, monkeypatch
 ):
     kind, whole = run
-    if kind != "lander":
-        pytest.skip("one of them shows it")
     started = []
 
     class Noted(processes.ProcessActor):
@@ -147,6 +148,7 @@ def test_a_killed_process_is_replaced_and_the_command_comes_to_the_same_bits(
     assert all(actor.process.poll() is not None for actor in started)
 
 
+@pytest.mark.slow
 def test_where_no_actor_can_be_had_the_run_is_saved_and_says_how_to_go_on(tmp_path):
     out = tmp_path / "run"
     actors = ActorsHere(

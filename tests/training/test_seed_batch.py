@@ -65,6 +65,7 @@ def test_no_run_joins_after_the_first_chunk_or_twice():
             joined(one, lanes, 1, ticks=16, updates=4)
 
 
+@pytest.mark.slow
 def test_the_program_is_made_once_with_an_optimiser_of_the_users_own(monkeypatch):
     module = types.ModuleType("my_optimisers")
     module.slow = optax.sgd(0.01)

@@ -117,9 +117,12 @@ def test_a_run_that_is_stopped_at_any_event_continues_to_the_same_bits(place, wh
 @pytest.mark.parametrize(
     ("place", "error"),
     [
-        *((place, ZeroDivisionError("mine")) for place in (is_check, is_restart, is_end)),
-        *(slow(place, ZeroDivisionError("mine")) for place in (is_solved, is_checkpoint)),
         (is_progress, SystemExit(7)),
+        (is_end, ZeroDivisionError("mine")),
+        *(
+            slow(place, ZeroDivisionError("mine"))
+            for place in (is_check, is_restart, is_solved, is_checkpoint)
+        ),
     ],
 )
 def test_a_function_that_fails_at_any_event_finds_its_run_saved(place, error, whole, tmp_path):

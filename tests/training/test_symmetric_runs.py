@@ -101,13 +101,23 @@ def test_auto_is_on_where_the_environment_s_symmetry_holds(env_id, tmp_path):
 @pytest.mark.parametrize(
     ("env_id", "changes", "why"),
     [
-        ("LunarLander-v3", {"env_kwargs": {"enable_wind": True}}, "declares no symmetry that"),
+        pytest.param(
+            "LunarLander-v3",
+            {"env_kwargs": {"enable_wind": True}},
+            "declares no symmetry that",
+            marks=pytest.mark.slow,
+        ),
         (
             "CartPole-v1",
             {"wrappers": ["test_symmetric_runs:Shifted"]},
             "CartPole-v1 does not keep its symmetry 'left and right': ",
         ),
-        ("CartPole-v1", {"normalize_observations": True}, "is no mirror image of itself"),
+        pytest.param(
+            "CartPole-v1",
+            {"normalize_observations": True},
+            "is no mirror image of itself",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_auto_is_off_with_a_note_where_no_symmetry_holds(env_id, changes, why, tmp_path):

@@ -97,7 +97,7 @@ def test_the_same_command_gives_the_same_bits(run, tmp_path):
     [
         ("CartPole-v1", 1, "gymnasium", False),
         ("LunarLander-v3", 3, "gymnasium", True),
-        ("LunarLander-v3", 2, "envpool", True),
+        pytest.param("LunarLander-v3", 2, "envpool", True, marks=pytest.mark.slow),
     ],
 )
 def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, env_id, n_step, backend, overlap):
