@@ -44,7 +44,7 @@ class Options:
     """The game."""
     seeds: tuple[int, ...] = (0,)
     """Seeds of `pong`."""
-    pong_env_steps: int = 900_000
+    pong_env_steps: int = 700_000
     """Budget of `pong`. [env steps]"""
     speed_env_steps: int = 300_000
     """Budget of `speed`. [env steps]"""

@@ -4,8 +4,10 @@
 GPU and `pip install pgx pgx-minatar`. Each study is one `frank train` in a process of its own, with
 nothing compiled before:
 
-- seeds: 1,024 seeds of CartPole with 50,000 env steps and updates each, 64×64, batches of 64;
-- breakout: 1,000,000 env steps of Breakout, batches of 100, one update per env step;
+- seeds: 1,024 seeds of CartPole with 50,000 env steps and updates each, 64×64, batches of 64, by
+  plain deep Q-learning, 32 environments each;
+- breakout: 1,000,000 env steps of Breakout in 64 environments, batches of 100, one update per env
+  step;
 - pqn: PQN on Breakout for 10,000,000 env steps, and the mean score of 100 greedy games.
 
 `--small` does a little of each on the CPU, in minutes: a check that all commands run. Results are

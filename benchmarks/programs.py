@@ -1,13 +1,17 @@
 """Compiled programs of training, alone: microseconds an update, and what weights come out.
 
-`python -m benchmarks programs` takes a minute on a GPU, and about ten on two CPUs. Each program is
-compiled and timed in a process of its own, while no other computes:
+`python -m benchmarks programs` needs `pip install '.[atari]' pgx pgx-minatar`. Each program is
+compiled and timed in a process of its own, one after the other:
 
-- atari: the learner's call of the preset `atari` (4 updates, batches of 256) with frames of a game;
+- atari: the learner's call of the preset `atari` (8 updates, batches of 256), with random frames and
+  a replay buffer of 100,000 transitions;
 - atari32: the same with batches of 32, 16 updates and no Munchausen;
 - breakout: rounds of the preset `minatar` in pgx's MinAtar Breakout, batches of 100, one update per
-  env step (`pip install pgx pgx-minatar`);
+  env step;
 - seeds: 1,024 seeds of CartPole as one program, 64×64, batches of 64, one update per env step.
+
+On a GPU, `XLA_FLAGS=--xla_gpu_enable_triton_gemm=false` lets all of them use cuBLAS, and `=true`
+XLA's own kernels.
 
 Time includes everything that the program does: writing to the replay buffer, sampling, and for the
 last two acting and stepping. The hash of the weights after all calls is the same in every process
@@ -21,7 +25,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tyro
@@ -32,11 +36,14 @@ _CALLS = 20
 """Learner's calls that are timed together."""
 
 
+Name = Literal["atari", "atari32", "breakout", "seeds"]
+
+
 @dataclass(frozen=True)
 class Options:
     """What to measure."""
 
-    programs: tuple[str, ...] = ("atari", "atari32", "breakout", "seeds")
+    programs: tuple[Name, ...] = ("atari", "atari32", "breakout", "seeds")
     """Which of the four."""
     turns: int = 1
     """Processes of each."""
@@ -59,7 +66,7 @@ def main(options: Options) -> None:
         subprocess.run([sys.executable, "-m", "benchmarks", "programs", *words], check=True)
 
 
-def measured(name: str, num_seeds: int) -> dict[str, Any]:
+def measured(name: Name, num_seeds: int) -> dict[str, Any]:
     """Time and result of one program in this process."""
     import jax
 
@@ -74,7 +81,7 @@ def measured(name: str, num_seeds: int) -> dict[str, Any]:
         "program": name,
         "device": str(jax.devices()[0]),
         "microseconds_per_update": [round(1e6 * each / updates, 1) for each in sorted(seconds)],
-        "seconds_to_compile": round(ready, 1),
+        "seconds_until_timed": round(ready, 1),
         "weights": hashlib.sha256(weights.tobytes()).hexdigest()[:12],
     }
 

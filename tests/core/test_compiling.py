@@ -25,3 +25,9 @@ def test_only_large_products_on_a_gpu_are_left_to_cublas(monkeypatch, backend, p
 def test_xla_knows_the_option():
     doubled = jax.jit(lambda number: 2 * number, compiler_options=_BY_CUBLAS)
     assert doubled(jnp.float32(3)) == 6
+
+
+def test_xla_flags_hold(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
+    assert compiler_options(2_400_000_000) is None

@@ -1,24 +1,31 @@
-"""How updates are compiled for a GPU."""
+"""How programs that do updates are compiled for a GPU."""
 
+import os
 from typing import Any
 
 _LARGE = 100_000_000
-"""Multiplications of an update from which on its matrix products are left to cuBLAS."""
+"""Multiplications from which on products of matrices are left to cuBLAS."""
+
+_OWN_KERNELS = "xla_gpu_enable_triton_gemm"
 
 
 def compiler_options(products: int) -> dict[str, Any] | None:
-    """XLA's options for a function that does updates; None: as for all functions.
+    """XLA's options for a program that does updates; None: as for all programs.
 
     On a GPU, XLA writes kernels of its own for products of matrices. It has to time them to choose
     good ones, which Frank forbids because the bits would depend on it. Those of cuBLAS are chosen
     by rules, and are faster for large products. Small ones are faster with XLA's, which do what
-    surrounds a product, too, so that there are fewer kernels to start.
+    surrounds a product, too, so that there are fewer kernels to start. If `XLA_FLAGS` says which to
+    take, that holds.
 
     Args:
-        products: multiplications of numbers with weights in one update.
+        products: multiplications of numbers with weights that the network takes to compute one
+            batch, of all runs of the program.
     """
     import jax
 
     if products < _LARGE or jax.default_backend() != "gpu":
         return None
-    return {"xla_gpu_enable_triton_gemm": False}
+    if _OWN_KERNELS in os.environ.get("XLA_FLAGS", ""):
+        return None
+    return {_OWN_KERNELS: False}

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, PyTree, UInt32
 
 from frankrl.config import LearningSettings
+from frankrl.core.compiling import compiler_options
 from frankrl.core.device_random import seed_words
 from frankrl.core.errors import warn
 from frankrl.core.normalisation import Scales
@@ -72,7 +73,8 @@ def opened_in_round(
         found = joined(found, others[1:])
     taken, batches, spans = found
     number = update - before.updates - 1
-    learn = _compiled_updates(settings.learning, network, num_lanes)
+    products = network.num_products * settings.update_transitions
+    learn = _compiled_updates(settings.learning, network, products, num_lanes)
     # On the host, where a part of an array is taken without a compiled program for it.
     taken, batches, noise, sample, spans = jax.tree.map(
         np.asarray, (taken, batches, given.noise, sample, spans)
@@ -182,18 +184,22 @@ def _read(
 
 
 def _compiled_updates(
-    settings: LearningSettings, network: QNetwork, num_lanes: int
+    settings: LearningSettings, network: QNetwork, products: int, num_lanes: int
 ) -> Callable[..., Any]:
+    """Updates, compiled as the run's own program is."""
     own = functools.partial(updates, settings, network)
     if num_lanes:
-        return computed_in_lanes(own, num_lanes)
+        return computed_in_lanes(own, num_lanes, products)
     if has_own_optimiser(settings):
         # Another one, or a changed one, may stand under the same name later.
-        return jax.jit(own)
-    return functools.partial(_updates, settings, network)
+        return jax.jit(own, compiler_options=compiler_options(products))
+    return functools.partial(_updates(products), settings, network)
 
 
-_updates = jax.jit(updates, static_argnums=(0, 1))
+@functools.lru_cache(maxsize=8)
+def _updates(products: int) -> Callable[..., Any]:
+    options = compiler_options(products)
+    return jax.jit(updates, static_argnums=(0, 1), compiler_options=options)
 
 
 def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:

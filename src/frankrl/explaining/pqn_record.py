@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from frankrl.core.compiling import compiler_options
 from frankrl.core.types import Minibatch, Transition
 from frankrl.explaining.opened_update import norms
 from frankrl.explaining.record import UpdateRecord
@@ -47,7 +48,11 @@ def pqn_opened(
     learning, network = experiment.settings.learning, _network(experiment)
     rate = np.float32(learning_rate_at(learning, result.ticks))
     learn = functools.partial(pqn_updates, learning, network)
-    learn = computed_in_lanes(learn, num_lanes) if num_lanes else jax.jit(learn)
+    products = network.num_products * sample.order.shape[1]
+    if num_lanes:
+        learn = computed_in_lanes(learn, num_lanes, products)
+    else:
+        learn = jax.jit(learn, compiler_options=compiler_options(products))
 
     def learned(state: LearnerState, first: int, end: int) -> LearnerState:
         """The learner after the updates from `first` to `end` of the round."""

@@ -59,6 +59,12 @@ class ReplayBuffer:
         return TransitionSpec(self.num_envs, self.n_step, self.gamma, self.frame_stack)
 
     @property
+    def update_transitions(self) -> int:
+        """Transitions that an update takes from it: with memory those of its sequences."""
+        each = 1 if self.sequences is None else self.sequences.learned_steps
+        return self.sampler.batch_size * each
+
+    @property
     def _reach(self) -> int:
         """Steps of one environment from the first of a transition, or of the learned ones of a
         sequence, to the one that leads to its last observation."""

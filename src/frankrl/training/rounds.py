@@ -262,7 +262,8 @@ def compiled_learn(
     most three: none, and `replay_ratio` × env steps of a round, rounded down and up.
     """
     buffers = replay, demonstrations
-    options = compiler_options(network.num_products * _batch_size(buffers))
+    transitions = sum(buffer.update_transitions for buffer in buffers if buffer is not None)
+    options = compiler_options(network.num_products * transitions)
 
     @functools.partial(jax.jit, donate_argnums=(0,), compiler_options=options)
     def compiled(leaves: list[Array], given: LearnerInput) -> LearnerOutput:

@@ -199,7 +199,9 @@ def rounds_in_lane(num_lanes: int, index: int) -> Callable[..., Iterator[Round]]
     return rounds
 
 
-def computed_in_lanes(function: Callable[..., Any], num_lanes: int) -> Callable[..., Any]:
+def computed_in_lanes(
+    function: Callable[..., Any], num_lanes: int, products: int
+) -> Callable[..., Any]:
     """A function compiled as a program of so many runs computes it for each of them.
 
     It takes the arguments of one run and gives its result: all lanes compute the same.
@@ -207,9 +209,11 @@ def computed_in_lanes(function: Callable[..., Any], num_lanes: int) -> Callable[
     Args:
         function: takes and gives pytrees of arrays.
         num_lanes: runs that were one program.
+        products: of one of them; see `RoundFunction.products`.
     """
+    options = compiler_options(num_lanes * products)
 
-    @functools.partial(jax.jit, static_argnums=0)
+    @functools.partial(jax.jit, static_argnums=0, compiler_options=options)
     def compiled(structure: Any, leaves: list[Array]) -> list[Array]:
         def of_lane(own: list[Array]) -> list[Array]:
             return jax.tree.leaves(function(*jax.tree.unflatten(structure, own)))

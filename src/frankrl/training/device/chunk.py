@@ -66,7 +66,7 @@ class RoundFunction(Protocol):
 
     @property
     def products(self) -> int:
-        """Multiplications of numbers with weights in one update."""
+        """Multiplications of numbers with weights for one batch; see `compiler_options`."""
         ...
 
     def params(self, carry: Carry) -> tuple[Float[Array, " weight"], Float[Array, " weight"]]:

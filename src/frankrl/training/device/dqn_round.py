@@ -67,7 +67,7 @@ class DqnRound:
     @property
     def products(self) -> int:
         """See `RoundFunction.products`."""
-        return self.network.num_products * self.replay.sampler.batch_size
+        return self.network.num_products * self.replay.update_transitions
 
     def params(self, carry: DqnCarry) -> tuple[Float[Array, " weight"], Float[Array, " weight"]]:
         """θ and the parameters for greedy acting."""
@@ -157,7 +157,6 @@ class DqnRound:
     ) -> Callable[[LearnerState, ReplayState], tuple]:
         """The round's updates, if these are `count`."""
         most, batch = self.counts[-1], self.replay.sampler.batch_size
-        sequences = self.replay.sequences
 
         def learn(learner: LearnerState, stored: ReplayState) -> tuple:
             shape = (most, batch)
@@ -177,7 +176,7 @@ class DqnRound:
             bits = random_bits(seed, Use.REPLAY, request.first_update, count, width=batch)
             draws = self.replay.sampler.device_draws(bits, request)
             sample, batches = self.replay.sample(stored, draws)
-            rows = batch * (sequences.learned_steps if sequences else 1)
+            rows = self.replay.update_transitions
             noise = device_noise(self.network, rows, seed, request.first_update, count)
             learner, output = updates(
                 self.learning,
