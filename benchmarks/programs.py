@@ -3,8 +3,8 @@
 `python -m benchmarks programs` needs `pip install '.[atari]' pgx pgx-minatar`. Each program is
 compiled and timed in a process of its own, one after the other:
 
-- atari: the learner's call of the preset `atari` (8 updates, batches of 256), with random frames and
-  a replay buffer of 100,000 transitions;
+- atari: the learner's call of the preset `atari` (8 updates, batches of 256), with random frames
+  and a replay buffer of 100,000 transitions;
 - atari32: the same with batches of 32, 16 updates and no Munchausen;
 - breakout: rounds of the preset `minatar` in pgx's MinAtar Breakout, batches of 100, one update per
   env step;
