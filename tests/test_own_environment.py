@@ -317,6 +317,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_class_of_a_script_trains_is_killed_and_goes_on(tmp_path):
     script = tmp_path / "mine.py"
     script.write_text(SCRIPT.replace("{settings!r}", repr(SMALL)))

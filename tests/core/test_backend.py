@@ -58,6 +58,7 @@ def test_a_cache_folder_of_the_user_s_own_is_left_alone(tmp_path):
     assert not (tmp_path / "unused").exists()
 
 
+@pytest.mark.slow
 def test_code_taken_from_the_cache_gives_the_same_bits_and_says_nothing(tmp_path):
     words = ["train", "CartPole-v1", "--preset", "default", "--total-env-steps", "1200"]
     words += ["--final-evaluation-episodes", "1", "--evaluate-every-env-steps", "5000"]

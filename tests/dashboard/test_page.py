@@ -16,6 +16,8 @@ from hanging import HANGS_AFTER_SECONDS
 from frankrl.core.figures import figure
 from frankrl.runs import MetricsReader
 
+pytestmark = pytest.mark.slow
+
 VIEWS = ("learning", "watch", "update", "settings", "warnings")
 
 

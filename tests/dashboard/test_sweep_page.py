@@ -6,6 +6,8 @@ from dashboard_published import publish
 from dashboard_runs import make_run, served, write_metrics
 from dashboard_sweeps import add_trial, made_up_trial, make_sweep
 
+pytestmark = pytest.mark.slow
+
 MADE = 30
 LINES = "document.querySelectorAll('.coordinates path.trial').length"
 NUMBERS = (

@@ -33,6 +33,8 @@ from frankrl.runs.group import RunGroup
 from frankrl.training.preparing import prepare
 from frankrl.training.session import run_to_end
 
+pytestmark = pytest.mark.slow
+
 ABOUT = {
     "replay": {"replay_sampling"},
     "target": {"target_period_updates", "tau"},

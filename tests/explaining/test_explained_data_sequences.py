@@ -13,6 +13,8 @@ from frankrl.explaining import batch_origins, reopen
 from frankrl.explaining.origin import TransitionInData
 from frankrl.runs import RunFolder
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("h5py")
 EPISODES, BATCH, SHARE = 40, 8, 0.5
 COMMON = {

@@ -20,6 +20,8 @@ from frankrl.runs import RunFolder, list_checkpoints
 from frankrl.training import Experiment
 from frankrl.training.resuming import read_checkpoint
 
+pytestmark = pytest.mark.slow
+
 ENVS, N, BURN_IN, LEARNED, UNITS, ETA = 3, 2, 4, 6, 5, 0.8
 SETTINGS = {
     "preset": "default",

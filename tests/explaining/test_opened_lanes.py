@@ -11,6 +11,8 @@ from frankrl.core.errors import MachineError
 from frankrl.explaining.cost import cost_of
 from frankrl.runs import RunFolder, list_checkpoints
 
+pytestmark = pytest.mark.slow
+
 ENV = "frankrl/CartPole-functional-v0"
 DQN = {
     "learning_starts_env_steps": 64,

@@ -243,6 +243,7 @@ def dies_once(job, stop_requested):
     return do_job(job, stop_requested)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_replaced_and_the_run_goes_on(tmp_path, undisturbed):
     (ended,) = everything(LocalEngine(1, dies_once), [job_in(tmp_path)])
     assert ended.is_done

@@ -16,6 +16,8 @@ from frankrl.explaining import reopen
 from frankrl.runs import RunFolder
 from frankrl.training import Experiment
 
+pytestmark = pytest.mark.slow
+
 SEEDS = [4, 1]
 SMALL = {
     "memory": "gru",

@@ -31,6 +31,8 @@ from frankrl.runs import (
 from frankrl.training import Checkpointed, Experiment, Trainer, init_train_state, rounds
 from frankrl.training.asynchronous import FreeActorPlan, asynchronous
 
+pytestmark = pytest.mark.slow
+
 SEED, ACTORS, ENVS, STEPS = 3, 3, 2, 6
 CHUNK = ENVS * STEPS
 CHOSEN = {

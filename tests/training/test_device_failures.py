@@ -112,6 +112,7 @@ def tensors(run, env_steps):
     return {(file, name): array for file in found for name, array in found[file].items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "saved"),
     [
@@ -147,6 +148,7 @@ def test_the_episode_is_named_even_where_the_step_cannot_be_looked_at_again(tmp_
     assert "episode 0, env step 4 of the run gave a reward" in found
 
 
+@pytest.mark.slow
 def test_a_round_of_pqn_says_it_too(tmp_path):
     changes = {
         "preset": "pqn",

@@ -79,6 +79,7 @@ def run(request, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", some_of(KINDS, ["plain"]), indirect=True)
 def test_a_killed_run_continues_to_the_same_bits(run, tmp_path):
     killed = killed_copy(run, tmp_path / "killed")
@@ -86,6 +87,7 @@ def test_a_killed_run_continues_to_the_same_bits(run, tmp_path):
     assert contents(killed) == contents(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", some_of(KINDS, ["plain"]), indirect=True)
 def test_its_agent_is_loaded_sent_evaluated_and_its_update_is_opened(run, capsys):
     agent = frankrl.load(run)
@@ -149,6 +151,7 @@ def written(tmp_path_factory):
     sys.path.remove(str(folder))
 
 
+@pytest.mark.slow
 def test_a_changed_module_makes_the_run_inexact_by_name(written, tmp_path):
     killed = killed_copy(written, tmp_path / "killed")
     module = written.parent / "written_here.py"
@@ -320,6 +323,7 @@ def test_numbers_that_are_not_finite_end_the_run_by_name(tmp_path):
         frankrl.train("CartPole-v1", out=tmp_path / "run", network=Bad(1.0), **QUICK)
 
 
+@pytest.mark.slow
 def test_the_command_line_names_it_and_says_what_is_wrong(tmp_path, capsys):
     small = ["--total-env-steps", "200", "--learning-starts-env-steps", "100"]
     small += ["--final-evaluation-episodes", "none", "--out", str(tmp_path / "run")]

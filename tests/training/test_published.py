@@ -29,6 +29,8 @@ from frankrl.runs.publishing.records import File, saved_content
 from frankrl.training import Checkpointed, Evaluated, Stop, published, published_folder, taking_over
 from frankrl.training.published import publish_or_take_over
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {
     "num_envs": 2,
     "hidden_widths": (8,),

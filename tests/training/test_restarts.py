@@ -18,6 +18,8 @@ from frankrl.runs import MetricsReader, RunFolder, list_checkpoints
 from frankrl.training import EnvironmentRestarted
 from frankrl.training.preparing import prepare_resume
 
+pytestmark = pytest.mark.slow
+
 ENV = "failing_envs:Failing-v0"
 SETTINGS = {
     "preset": "default",

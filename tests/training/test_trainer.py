@@ -201,6 +201,7 @@ def test_a_solved_run_that_is_resumed_repeats_its_evaluation(tmp_path):
     assert again.env_steps == first.env_steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("total_env_steps", [1_000, 400])
 def test_a_run_interrupted_while_it_is_evaluated_repeats_that_evaluation(tmp_path, total_env_steps):
     quick = QUICK | {"total_env_steps": total_env_steps}

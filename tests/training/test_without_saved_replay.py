@@ -14,6 +14,8 @@ from frankrl.explaining import openable, reopen
 from frankrl.replay import UniformSampler
 from frankrl.runs import RunFolder, list_checkpoints
 
+pytestmark = pytest.mark.slow
+
 STARTS, NUM_ENVS = 60, 2
 QUICK = {
     "preset": "default",
