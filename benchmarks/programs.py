@@ -73,6 +73,7 @@ def measured(name: Name, num_seeds: int) -> dict[str, Any]:
     begun = time.perf_counter()
     call, updates = learner(name) if name.startswith("atari") else chunk(name, num_seeds)
     ready, seconds = time.perf_counter() - begun, []
+    weights = np.zeros(0, np.float32)
     for _ in range(_TURNS):
         started = time.perf_counter()
         weights = call()
@@ -110,13 +111,13 @@ def learner(name: str) -> Program:
     experiment = Experiment.of(settings, spec, 0)
     state, size = init_train_state(experiment), settings.round_ticks
     assert state.replay is not None
-    numbers = np.random.default_rng(0)
+    stored, numbers = state.replay.observation, np.random.default_rng(0)
 
     def frames(count: int) -> Any:
         def of_leaf(leaf: Any) -> np.ndarray:
             return numbers.integers(0, 256, (count, *leaf.shape[1:])).astype(leaf.dtype)
 
-        return jax.tree.map(of_leaf, state.replay.observation)
+        return jax.tree.map(of_leaf, stored)
 
     no_ends = np.zeros(size, np.bool_)
     steps = Steps(
@@ -137,12 +138,13 @@ def learner(name: str) -> Program:
 
     def call(count: int = _CALLS) -> np.ndarray:
         nonlocal leaves, env_steps
+        params: Any = None
         for _ in range(count):
             done, env_steps = experiment.updates_due(env_steps), env_steps + size
             due = experiment.updates_due(env_steps) - done
             output = learn(leaves, learner_input(experiment, steps, env_steps, done, due))
-            leaves = output.leaves
-        return np.asarray(output.params)
+            leaves, params = output.leaves, output.params
+        return np.asarray(params)
 
     call(1)
     return call, updates * _CALLS
@@ -181,14 +183,21 @@ def chunk(name: str, num_seeds: int) -> Program:
     one_round, size = round_of(experiment, source), settings.round_ticks
     carry = first_carry(one_round, init_train_state(experiment), source)
     leaves, structure = jax.tree.flatten(carry)
-    if one:
-        compiled = compiled_chunk(one_round)
-    else:
+    if not one:
         leaves = [jnp.array(jnp.broadcast_to(leaf, (num_seeds, *leaf.shape))) for leaf in leaves]
-        compiled = compiled_batch(one_round, structure, num_seeds)
-        seeds = np.stack([np.zeros(num_seeds, np.uint32), np.arange(num_seeds, dtype=np.uint32)], 1)
+    seeds = np.stack([np.zeros(num_seeds, np.uint32), np.arange(num_seeds, dtype=np.uint32)], 1)
     num_rounds = min(max_rounds(size), 64)
     env_steps = 0
+
+    def computed(schedule: Any) -> tuple[list[Any], Any]:
+        count = np.int32(num_rounds)
+        if one:
+            carry = jax.tree.unflatten(structure, leaves)
+            output = compiled_chunk(one_round)(carry, source.seed, schedule, count)
+            return jax.tree.leaves(output.carry), output.params
+        lanes = compiled_batch(one_round, structure, num_seeds)
+        after, output = lanes(leaves, seeds, schedule, count)
+        return after, output.params
 
     def call() -> np.ndarray:
         nonlocal leaves, env_steps
@@ -196,14 +205,9 @@ def chunk(name: str, num_seeds: int) -> Program:
         counts = np.diff([experiment.updates_due(int(at)) for at in (env_steps, *ends)])
         done = experiment.updates_due(env_steps)
         schedule = schedule_for(experiment, one_round, env_steps, done, counts)
-        if one:
-            carry = jax.tree.unflatten(structure, leaves)
-            output = compiled(carry, source.seed, schedule, np.int32(num_rounds))
-            leaves = jax.tree.leaves(output.carry)
-        else:
-            leaves, output = compiled(leaves, seeds, schedule, np.int32(num_rounds))
+        leaves, params = computed(schedule)
         env_steps = int(ends[-1])
-        return np.asarray(output.params)
+        return np.asarray(params)
 
     while not experiment.updates_due(env_steps):
         call()

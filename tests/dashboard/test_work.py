@@ -35,6 +35,8 @@ from frankrl.explaining import reopen
 from frankrl.opening import open_network
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(root):

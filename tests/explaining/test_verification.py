@@ -24,6 +24,8 @@ from frankrl.runs import RunFolder, list_checkpoints
 from frankrl.training import init_train_state, preflight
 from frankrl.training.state import ReplayStart
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {
     "preset": "default",
     "hidden_widths": (8,),

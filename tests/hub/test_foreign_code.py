@@ -10,6 +10,8 @@ from frankrl.cli.main import main
 from frankrl.core.errors import FrankWarning, RunFolderError
 from frankrl.runs import RunFolder
 
+pytestmark = pytest.mark.slow
+
 OUTSIDER = "outsider"
 
 

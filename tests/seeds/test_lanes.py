@@ -23,6 +23,8 @@ from frankrl.seeds.standing import newest_intact
 from frankrl.training import Trainer
 from frankrl.training.preparing import checked_experiment
 
+pytestmark = pytest.mark.slow
+
 ENV = "frankrl/CartPole-functional-v0"
 SHORT = {
     "total_env_steps": 640,

@@ -22,6 +22,8 @@ from frankrl.runs import INITIAL, RunDescription, RunFolder, list_checkpoints
 from frankrl.training.initial import initial_source
 from frankrl.training.preparing import prepare
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"hidden_widths": [6], "num_envs": 2, "learning_starts_env_steps": 20, "batch_size": 4}
 SMALL |= {"total_env_steps": 120, "checkpoint_every_env_steps": 60, "target_period_updates": 7}
 SMALL |= {"final_evaluation_episodes": None, "log_every_env_steps": 30}

@@ -14,6 +14,8 @@ from frankrl.config import NetworkSettings, Settings
 from frankrl.dashboard.work.diagnostics import diagnose
 from frankrl.runs import RunFolder
 
+pytestmark = pytest.mark.slow
+
 QUICK = {
     "preset": "default",
     "hidden_widths": (8,),
