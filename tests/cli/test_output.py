@@ -15,6 +15,8 @@ from frankrl.cli.main import main
 from frankrl.cli.output import only_results_on_stdout, print_result
 from frankrl.runs import RunFolder
 
+pytestmark = pytest.mark.slow
+
 QUICK = [
     *("--preset=default", "--hidden-widths", "8", "--total-env-steps=60"),
     *("--learning-starts-env-steps=30", "--final-evaluation-episodes=3"),

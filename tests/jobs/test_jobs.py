@@ -31,6 +31,8 @@ from frankrl.runs import RunFolder, list_checkpoints, load_checkpoint
 from frankrl.training.preparing import prepare
 from frankrl.training.session import run_to_end
 
+pytestmark = pytest.mark.slow
+
 SHORT = Settings().with_changes(
     total_env_steps=400,
     learning_starts_env_steps=100,

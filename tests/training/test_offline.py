@@ -47,6 +47,8 @@ from frankrl.training.opened import open_network
 from frankrl.training.preparing import prepare, prepare_resume
 from frankrl.training.session import run_to_end
 
+pytestmark = pytest.mark.slow
+
 QUICK = {
     "preset": "default",
     "hidden_widths": (8,),
