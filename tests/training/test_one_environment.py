@@ -10,8 +10,6 @@ from frankrl.core.errors import EnvironmentFailedError, EnvironmentUnusableError
 from frankrl.environments import GymnasiumVector, describe, try_out
 from frankrl.training import Evaluated
 
-pytestmark = pytest.mark.slow
-
 QUICK = {
     "preset": "default",
     "worker_processes": 0,
