@@ -96,7 +96,7 @@ def test_an_agent_plays_in_its_own_environment_as_an_evaluation_plays(case):
                 )
                 if terminated or truncated:
                     break
-                stack.push([0], step.row[None])
+                stack.push(step.row[None])
 
 
 def test_it_renders_as_it_is_asked_to():

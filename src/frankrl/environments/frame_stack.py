@@ -40,16 +40,22 @@ class FrameStack:
         else:
             self._window[indices] = rows
 
-    def push(self, indices: list[int], rows: Shaped[np.ndarray, "some *row"]) -> None:
-        """Add the next observations of some environments; the oldest ones go."""
+    def push(self, rows: Shaped[np.ndarray, "some *row"], indices: list[int] | None = None) -> None:
+        """Add the next observations of some environments; the oldest ones go.
+
+        Args:
+            rows: the observations.
+            indices: the environments that they are of; None: all, in order.
+        """
+        which = slice(None) if indices is None else indices
         if not self._is_stack:
-            self._window[indices] = rows
+            self._window[which] = rows
             return
-        if len(indices) == len(self._window):
+        if indices is None:
             self._slide()
         else:
             self._rows[indices, :-1] = self._rows[indices, 1:]
-        self._rows[indices, -1] = rows
+        self._rows[which, -1] = rows
 
     def _slide(self) -> None:
         """Move on by one place; only at the end of the window are observations copied."""

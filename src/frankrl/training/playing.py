@@ -98,7 +98,7 @@ class Playing:
         }
         if steps:
             rows = [_row(self._playing[env_index]) for env_index in steps]
-            self._stack.push(rows, np.stack([step.row for step in steps.values()]))
+            self._stack.push(np.stack([step.row for step in steps.values()]), rows)
             if memory is not None:
                 self._remember(rows, memory)
         ended = [self._noted(env_index, step) for env_index, step in steps.items()]

@@ -138,7 +138,7 @@ def _scenes(
         (values,), memory = q_values(stack.observation, stack.mask, memory=memory)
         action = int(np.argmax(values))
         observation, reward, terminated, truncated, *_ = env.step(action)
-        stack.push([0], observation[np.newaxis])
+        stack.push(observation[np.newaxis])
         ended = terminated or truncated or step + 1 >= most_steps
         step, episode_return = step + 1, episode_return + reward
         content = PanelContent(*which, step, values, action, reward, episode_return, ended=False)

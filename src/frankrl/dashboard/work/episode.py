@@ -72,7 +72,7 @@ def play(
             per_step["states"].append(_state(observation, spec))
             step = env.step(action)
             observation, terminated = step.row, step.terminated
-            stack.push([0], observation[np.newaxis])
+            stack.push(observation[np.newaxis])
             per_step["rewards"].append(step.reward)
             lost_lives.append(step.life_lost)
             steps += 1
