@@ -19,6 +19,10 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _STYLES = ("-", "--", ":", "-.")
 _MAX_CURVES = 7
 """Number of curves that can be distinguished in one panel."""
+_MAX_SEEDS = 20
+"""Number of seeds whose returns are listed one by one; of more, their quantiles are."""
+_QUANTILES = (0, 10, 25, 50, 75, 90, 100)
+"""In percent."""
 
 
 def check_can_draw() -> None:
@@ -70,12 +74,15 @@ def as_markdown(study: Study, results: Sequence[ArmResult]) -> str:
         lines += [
             f"**{env_id}** ({counted(len(study.seeds), 'seed')})",
             "",
-            "| | final return | return over the whole training | each seed's final return |",
+            f"| | final return | return over the whole training | {_listed(study)} |",
             "|---|---|---|---|",
         ]
         for result in (result for result in results if result.env_id == env_id):
             spread = (result.final.high - result.final.low) / 2
-            each = "; ".join(figure(value, spread) for value in result.final_returns)
+            listed = result.final_returns
+            if len(listed) > _MAX_SEEDS:
+                listed = np.percentile(listed, _QUANTILES)
+            each = "; ".join(figure(value, spread) for value in listed)
             lines.append(
                 f"| {result.arm} | {_with_interval(result.final)} "
                 f"| {_with_interval(result.learning)} | {each} |"
@@ -86,6 +93,13 @@ def as_markdown(study: Study, results: Sequence[ArmResult]) -> str:
         "policy; the return over the whole training is the mean of all evaluations during training."
     )
     return "\n".join(lines) + "\n"
+
+
+def _listed(study: Study) -> str:
+    """What the last column of the table lists."""
+    if len(study.seeds) <= _MAX_SEEDS:
+        return "each seed's final return"
+    return f"final returns of the seeds: {', '.join(map(str, _QUANTILES))} %"
 
 
 def _score_kind(study: Study) -> str:
@@ -151,11 +165,12 @@ def intervals(study: Study, results: Sequence[ArmResult]) -> Any:
 
 
 def curves(study: Study, results: Sequence[ArmResult]) -> Any:
-    """Median and range over seeds of the evaluations during training."""
+    """Median and range over seeds of the evaluations during training; the middle half of many."""
     figures = importlib.import_module("matplotlib.figure")
     ticker = importlib.import_module("matplotlib.ticker")
     drawn = figures.Figure(figsize=(5.2 * len(study.env_ids), 4.2), layout="constrained")
     panels = drawn.subplots(1, len(study.env_ids), squeeze=False)[0]
+    are_many = len(study.seeds) > _MAX_SEEDS
     for panel, env_id in zip(panels, study.env_ids, strict=True):
         own = [result for result in results if result.env_id == env_id]
         for number, result in enumerate(own):
@@ -163,8 +178,7 @@ def curves(study: Study, results: Sequence[ArmResult]) -> Any:
             evaluations = result.evaluations
             panel.fill_between(
                 result.env_steps,
-                evaluations.min(axis=0),
-                evaluations.max(axis=0),
+                *np.percentile(evaluations, (25, 75) if are_many else (0, 100), axis=0),
                 color=colour,
                 alpha=0.12,
                 linewidth=0,
@@ -184,7 +198,8 @@ def curves(study: Study, results: Sequence[ArmResult]) -> Any:
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("return of greedy episodes")
     panels[0].legend(fontsize=8, framealpha=0.9, edgecolor="none")
-    drawn.suptitle(f"median and range over {counted(len(study.seeds), 'seed')}", fontsize=9)
+    what = "median and middle half of" if are_many else "median and range over"
+    drawn.suptitle(f"{what} {counted(len(study.seeds), 'seed')}", fontsize=9)
     return drawn
 
 
