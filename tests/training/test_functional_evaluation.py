@@ -3,6 +3,7 @@
 import contextlib
 
 import functional_stand_ins as own
+import jax
 import numpy as np
 import pytest
 
@@ -18,10 +19,10 @@ from frankrl.training.state import Experiment
 USE = Use.EVALUATION_RESET
 
 
-def policy_for(env_id, **kwargs):
+def policy_for(env_id, width=8):
     """A policy with random weights, and the environment."""
-    spec = describe(env_id, kwargs)
-    network = Experiment.of(Settings().with_changes(hidden_widths=(8,)), spec, 0).network
+    spec = describe(env_id, {})
+    network = Experiment.of(Settings().with_changes(hidden_widths=(width,)), spec, 0).network
     policy = HostPolicy(network)
     policy.load(network.layout.flatten(network.init(5)))
     return spec, policy
@@ -49,6 +50,36 @@ def test_compiled_episodes_are_those_of_the_host(env_id, episodes):
     np.testing.assert_array_equal(compiled.lengths, by_one.lengths)
     np.testing.assert_allclose(compiled.returns, by_one.returns, rtol=1e-5)
     assert len(set(compiled.lengths.tolist())) > 1
+
+
+@pytest.fixture
+def told_of_compilations(caplog):
+    jax.config.update("jax_log_compiles", True)
+    yield caplog
+    jax.config.update("jax_log_compiles", False)
+
+
+def test_what_is_compiled_beside_the_training_is_not_compiled_again(told_of_compilations):
+    # A width that no other test has.
+    spec, policy = policy_for("frankrl/CartPole-functional-v0", width=7)
+    q_values = NormalisedQValues(policy, None)
+    with contextlib.closing(Evaluator(spec)) as evaluator:
+        evaluator.prepare(q_values)
+        evaluator.evaluate(q_values, 3, USE, 3)
+    found = [message.split(" in ")[0] for message in told_of_compilations.messages]
+    assert found.count("Finished tracing advance for jit") == 1
+    assert found.count("Finished XLA compilation of jit(advance)") == 1
+
+
+def test_an_evaluation_tells_what_failed_beside_the_training():
+    spec, policy = policy_for("frankrl/CartPole-functional-v0", width=6)
+    # Scales that do not fit: two components of four.
+    wrong = LeafScale(np.zeros(2, np.float32), np.ones(2, np.float32))
+    q_values = NormalisedQValues(policy, Scales((wrong,), np.float32(5), None, np.float32(1)))
+    with contextlib.closing(Evaluator(spec)) as evaluator:
+        evaluator.prepare(q_values)
+        with pytest.raises(ValueError, match="Incompatible shapes"):
+            evaluator.evaluate(q_values, 3, USE, 3)
 
 
 def test_observations_are_normalised():

@@ -16,6 +16,7 @@ from frankrl.core.random import RESET_SEEDS, Use, reset_seed
 from frankrl.environments import EnvGroup, EnvironmentSpec, Worker, functional_of
 from frankrl.experience import NormalisedQValues, QValues
 from frankrl.experience.remote.handles import ActorLostError
+from frankrl.networks import QNetwork
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.players import (
     NO_PLAYERS,
@@ -28,6 +29,7 @@ from frankrl.training.playing import EndedEpisode, Playing
 
 if TYPE_CHECKING:
     from frankrl.environments.functional.protocol import FunctionalEnvironment
+    from frankrl.experience.device import DeviceEnvironments
 
 _LEAST_DECIDING, _ERRORS = 8, 1.5
 """Episodes after which an evaluation may be given up, and by how many standard errors its mean must
@@ -83,13 +85,23 @@ class Evaluator:
         self._made = 0
         self._functional = functional_of(spec)
 
-    def prepare(self) -> None:
-        """Try whether an environment can be made and reset beside those of training.
+    def prepare(self, q_values: NormalisedQValues) -> None:
+        """Try whether an environment can be made and reset beside those of training; begin to
+        compile one that is functional.
+
+        Args:
+            q_values: as they will be for `evaluate`, with any weights.
 
         Raises:
             EnvironmentUnusableError: it cannot; the message names the settings that help.
         """
-        if self._lend is None and self._functional is None:
+        if self._functional is not None:
+            from frankrl.training.functional_evaluation import compile_beside
+
+            policy = q_values.policy
+            environments = self._many(self._functional, policy.network)
+            compile_beside(environments, policy.network, policy.vector, q_values.scales)
+        elif self._lend is None:
             try:
                 self._at_least(1).reset([0], [RESET_SEEDS[Use.EVALUATION_RESET].start], [0])
             except EnvironmentFailedError as error:
@@ -191,7 +203,6 @@ class Evaluator:
         stop_requested: Callable[[], bool],
     ) -> Generator[list[EndedEpisode]]:
         """As `_ended` in a functional environment: many episodes at once, in compiled calls."""
-        from frankrl.experience.device import DeviceEnvironments
         from frankrl.training.functional_evaluation import play
 
         def stop() -> None:
@@ -199,8 +210,7 @@ class Evaluator:
                 raise EvaluationStopped
 
         policy, most_steps = q_values.policy, self._settings.evaluation_max_episode_steps
-        counts = (MAX_EVALUATION_ENVS, policy.network.memory_units)
-        environments = DeviceEnvironments.of(functional, self._spec, *counts)
+        environments = self._many(functional, policy.network)
         numbers = list(seeds)
         for first in range(0, len(numbers), MAX_EVALUATION_ENVS):
             part = numbers[first : first + MAX_EVALUATION_ENVS]
@@ -219,6 +229,13 @@ class Evaluator:
                 )
             ended = zip(part, returns.tolist(), lengths.tolist(), strict=True)
             yield [EndedEpisode(*episode, math.nan) for episode in ended]
+
+    def _many(self, functional: "FunctionalEnvironment", network: QNetwork) -> "DeviceEnvironments":
+        """Those that play at the same time."""
+        from frankrl.experience.device import DeviceEnvironments
+
+        counts = (MAX_EVALUATION_ENVS, network.memory_units)
+        return DeviceEnvironments.of(functional, self._spec, *counts)
 
     @contextlib.contextmanager
     def _open(self, count: int) -> Iterator[EnvGroup]:

@@ -1,6 +1,8 @@
 """Greedy episodes of a functional environment, many of them in compiled calls."""
 
+import contextlib
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from frankrl.core.normalisation import Scales
-from frankrl.core.numerics import own_numerics
+from frankrl.core.numerics import in_own_jax, own_numerics
 from frankrl.core.types import Observation
 from frankrl.environments.functional.protocol import State
 from frankrl.experience.device import DeviceEnvironments
@@ -57,23 +59,79 @@ def play(
         most_steps: an episode is cut off after so many steps.
         after_call: called after each compiled call; may raise.
     """
-    begin, advance = _compiled(environments, network)
-    # Always as many, so that they are compiled once.
-    padded = np.zeros(environments.num_envs, np.uint32)
-    padded[: len(seeds)] = seeds
-    episodes = begin(padded, np.arange(environments.num_envs) < len(seeds))
-    running = True
-    while running:
-        episodes, running = advance(vector, scales, episodes, np.int32(most_steps))
-        running = bool(running)
-        after_call()
-    found = np.asarray(episodes.episode_return), np.asarray(episodes.length)
-    returns, lengths = (values[: len(seeds)] for values in found)
-    return returns.astype(np.float64), lengths.astype(np.int64)
+    programs = _programs(environments, network)
+    programs.wait()
+    return programs.play(vector, scales, seeds, most_steps, after_call)
+
+
+def compile_beside(
+    environments: DeviceEnvironments,
+    network: QNetwork,
+    vector: Float[Any, " weight"],
+    scales: Scales | None,
+) -> None:
+    """Compile what `play` needs in a thread of its own, beside the compilation of the training.
+
+    Arguments as for `play`; of the last two only their shapes matter.
+    """
+    _programs(environments, network).compile_beside(vector, scales)
+
+
+class _Programs:
+    """The functions that begin episodes and play them on, compiled once."""
+
+    def __init__(self, environments: DeviceEnvironments, network: QNetwork) -> None:
+        self._num_envs = environments.num_envs
+        self._begin, self._advance = _functions(environments, network)
+        self._compiling: threading.Thread | None = None
+
+    def compile_beside(self, vector: Float[Any, " weight"], scales: Scales | None) -> None:
+        """Begin to compile them, unless that has begun."""
+        if self._compiling is not None:
+            return
+
+        def compile_both() -> None:
+            # What fails here fails again when it is played, and is told there.
+            with contextlib.suppress(Exception):
+                in_own_jax(self.play, vector, scales, [], 1, lambda: None)
+
+        self._compiling = threading.Thread(target=compile_both, name="compile evaluations")
+        self._compiling.start()
+
+    def wait(self) -> None:
+        """Wait for what is being compiled; it would be compiled twice."""
+        if self._compiling is not None:
+            self._compiling.join()
+
+    def play(
+        self,
+        vector: Float[Any, " weight"],
+        scales: Scales | None,
+        seeds: list[int],
+        most_steps: int,
+        after_call: Callable[[], None],
+    ) -> tuple[Float[np.ndarray, " episode"], Int[np.ndarray, " episode"]]:
+        """As the function `play`."""
+        # Always as many, so that they are compiled once.
+        padded = np.zeros(self._num_envs, np.uint32)
+        padded[: len(seeds)] = seeds
+        episodes = self._begin(padded, np.arange(self._num_envs) < len(seeds))
+        running = True
+        while running:
+            episodes, running = self._advance(vector, scales, episodes, np.int32(most_steps))
+            running = bool(running)
+            after_call()
+        found = np.asarray(episodes.episode_return), np.asarray(episodes.length)
+        returns, lengths = (values[: len(seeds)] for values in found)
+        return returns.astype(np.float64), lengths.astype(np.int64)
 
 
 @functools.lru_cache(maxsize=8)
-def _compiled(
+def _programs(environments: DeviceEnvironments, network: QNetwork) -> _Programs:
+    return _Programs(environments, network)
+
+
+def _functions(
     environments: DeviceEnvironments, network: QNetwork
 ) -> tuple[Callable[..., Episodes], Callable[..., tuple[Episodes, Bool[Array, ""]]]]:
     """The function that begins episodes, and the one that plays them on."""

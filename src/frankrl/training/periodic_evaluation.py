@@ -78,7 +78,7 @@ class PeriodicEvaluator:
         """
         settings = self._settings
         if self._is_periodic or settings.final_evaluation_episodes:
-            self._evaluator.prepare()
+            self._evaluator.prepare(self._q_values())
 
     def evaluate(
         self, ticks: int, params: Float[np.ndarray, " weight"], seconds: Callable[[], float]
@@ -137,11 +137,10 @@ class PeriodicEvaluator:
         hopeless_below: float = -math.inf,
     ) -> Evaluation | None:
         self._policy.load(params)
-        statistics, _ = self._statistics()
-        scales = statistics and statistics.scales(self._made)
+        q_values = self._q_values()
         try:
             return self._evaluator.evaluate(
-                NormalisedQValues(self._policy, scales),
+                q_values,
                 episodes,
                 use,
                 self._seed,
@@ -149,7 +148,12 @@ class PeriodicEvaluator:
                 self.stop_requested,
                 hopeless_below,
                 self.on_episode,
-                PlayerWeights(params, scales),
+                PlayerWeights(params, q_values.scales),
             )
         except EvaluationStopped:
             return None
+
+    def _q_values(self) -> NormalisedQValues:
+        """Those of the policy, with the newest statistics of observations."""
+        statistics, _ = self._statistics()
+        return NormalisedQValues(self._policy, statistics and statistics.scales(self._made))
