@@ -8,7 +8,7 @@ import { focused, state } from "./state.js";
 /** The view; returns what to do on a change and on leaving. */
 export function update(place) {
   const working = newest();
-  const choice = h("div", {});
+  const choice = h("div", { class: "bar-of-controls" });
   const content = h("div", {});
   const slider = h("input", {
     type: "range",

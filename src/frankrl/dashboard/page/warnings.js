@@ -9,7 +9,7 @@ import { focused, state } from "./state.js";
 export function warnings(place) {
   const asking = newest();
   const working = newest();
-  const choice = h("div", {});
+  const choice = h("div", { class: "bar-of-controls" });
   const list = h("div", {});
   const diagnostics = h("div", {});
   place.replaceChildren(h("h2", {}, "Warnings"), choice, list, diagnostics);
