@@ -15,8 +15,10 @@ import pytest
 from hanging import HANGS_AFTER_SECONDS
 from long_forms import some_of
 
+import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.config import group_of
+from frankrl.core.errors import SettingError
 from frankrl.core.figures import figure
 from frankrl.core.score import score
 from frankrl.core.stopping import StoppedAtOnceError, StoppedError
@@ -68,6 +70,21 @@ SHORT = {
 def study_in(folder, seeds=(0, 1)):
     arms = (Arm("one", SHORT), Arm("other", SHORT | {"tau": 0.5}))
     return Study(Experiment("Nothing is claimed.", arms), ("CartPole-v1",), seeds, folder)
+
+
+def test_runs_of_another_device_are_other_runs_with_the_same_settings_otherwise(tmp_path):
+    here = study_in(tmp_path)
+    there = dataclasses.replace(here, device="gpu")
+    for arm in here.experiment.arms:
+        own, other = (study.settings("CartPole-v1", arm).values() for study in (here, there))
+        assert (own["device"], other["device"]) == ("cpu", "gpu")
+        assert own | {"device": "gpu"} == other
+        assert here.path_of("CartPole-v1", arm, 0) != there.path_of("CartPole-v1", arm, 0)
+
+
+def test_a_device_that_there_is_not_is_refused(tmp_path):
+    with pytest.raises(SettingError, match="device must be one of auto, cpu, gpu; got 'tpu'"):
+        frankrl.experiment("replay", device="tpu", out=tmp_path)
 
 
 @pytest.fixture(scope="module")

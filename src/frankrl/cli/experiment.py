@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import tyro
 
@@ -29,6 +30,9 @@ class ExperimentOptions:
     publish: str = ""
     """With `--ray`: shared storage for the runs while they go on, a folder or an address such as
     `s3://bucket/folder`, so that `--out` may be a folder of this machine; empty: in `--out`."""
+    device: Literal["auto", "cpu", "gpu"] = "cpu"
+    """What the runs learn on; auto takes a GPU if there is one. On a GPU all seeds of a functional
+    environment take little longer than one."""
     print: bool = False
     """Print a command for each run that is missing instead of training here, one line each, for a
     batch system; the same command without it then gives the results."""
@@ -64,6 +68,7 @@ def run(arguments: Sequence[str]) -> int:
         processes=options.processes,
         ray=options.ray,
         publish=options.publish,
+        device=options.device,
         out=options.out,
         on_run=say_run,
         print_command=print_result if options.print else None,

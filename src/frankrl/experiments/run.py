@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from frankrl.cluster import check_engine, check_processes, engine_for
 from frankrl.core.errors import FrankError, SettingError, nearest
@@ -14,7 +15,7 @@ from frankrl.display.progress_bar import progress_bar
 from frankrl.experiments import EXPERIMENTS
 from frankrl.experiments.claims import Experiment
 from frankrl.experiments.results import ArmResult, results_of
-from frankrl.experiments.study import Study, run_study
+from frankrl.experiments.study import Device, Study, run_study
 from frankrl.experiments.writing import as_markdown, check_can_draw, write
 from frankrl.jobs import Engine
 from frankrl.seeds.train import HowToTrain
@@ -47,6 +48,7 @@ def experiment(
     processes: int = 0,
     ray: str = "",
     publish: str | os.PathLike[str] = "",
+    device: Device = "cpu",
     out: str | os.PathLike[str] = "experiments",
     progress: bool = True,
     on_run: Callable[[Path, int, int], None] = lambda run, done, of: None,
@@ -65,6 +67,8 @@ def experiment(
         publish: shared storage for the runs on a cluster while they go on: a folder that its
             machines share, or an address such as `s3://bucket/folder`, so that `out` may be a
             folder of this machine; empty: in `out`, which they must share.
+        device: what the runs learn on; `auto` takes a GPU if there is one. On a GPU all seeds of a
+            functional environment take little longer than one. Runs of another device are others.
         out: folder for the runs, the table and the figure.
         progress: as for `train`.
         on_run: called for each finished run with its folder, the number of runs that are finished,
@@ -81,6 +85,7 @@ def experiment(
         processes=processes,
         ray=ray,
         publish=publish,
+        device=device,
         out=out,
         progress=progress,
         on_run=on_run,
@@ -98,6 +103,7 @@ def run_experiment(
     processes: int,
     ray: str = "",
     publish: str | os.PathLike[str] = "",
+    device: Device = "cpu",
     out: str | os.PathLike[str],
     progress: bool = True,
     on_run: Callable[[Path, int, int], None],
@@ -114,6 +120,7 @@ def run_experiment(
         processes: likewise.
         ray: likewise.
         publish: likewise.
+        device: likewise.
         out: likewise.
         progress: likewise.
         on_run: likewise.
@@ -130,11 +137,11 @@ def run_experiment(
         )
     chosen = EXPERIMENTS[name]
     env_ids = tuple(dict.fromkeys(envs or chosen.env_ids))
-    _check(chosen, env_ids, seeds, first_seed, processes)
+    _check(chosen, env_ids, seeds, first_seed, processes, device)
     check_engine(ray, publish, printed=print_command is not None)
     check_can_draw()
     folder = given_path(out, option("out"))
-    study = Study(chosen, env_ids, seeds_from(first_seed, seeds), folder / "runs")
+    study = Study(chosen, env_ids, seeds_from(first_seed, seeds), folder / "runs", device)
     total, done = study.num_runs, 0
     how = HowToTrain(processes, ray, publish, progress=False, print_command=print_command)
     with progress_bar("training", "runs", progress=progress) as show:
@@ -159,7 +166,12 @@ def run_experiment(
 
 
 def _check(
-    chosen: Experiment, env_ids: Sequence[str], seeds: int, first_seed: int, processes: int
+    chosen: Experiment,
+    env_ids: Sequence[str],
+    seeds: int,
+    first_seed: int,
+    processes: int,
+    device: str,
 ) -> None:
     """Refuse arguments that are not allowed.
 
@@ -175,3 +187,7 @@ def _check(
             )
     check_processes(processes)
     seeds_from(first_seed, seeds)
+    if device not in (allowed := get_args(Device)):
+        raise SettingError(
+            f"{option('device')} must be one of {', '.join(allowed)}; got {device!r}"
+        )

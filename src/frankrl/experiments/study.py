@@ -5,13 +5,17 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from frankrl.config import Settings
 from frankrl.core.seeds import seeds_in_file_name
 from frankrl.core.stopping import StoppedAtOnceError, StoppedError
 from frankrl.experiments.claims import FUNCTIONAL, Arm, Experiment, settings_of
 from frankrl.jobs import Engine, Job, do_missing, is_done
 from frankrl.runs.group import RunGroup, is_group
 from frankrl.seeds.train import HowToTrain, resume_seeds, train_seeds
+
+Device = Literal["auto", "cpu", "gpu"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class Study:
     seeds: tuple[int, ...]
     folder: Path
     """Folder of the runs. Experiments with the same folder share identical runs."""
+    device: Device = "cpu"
+    """The setting of this name of all runs; the bits of a run depend on it."""
 
     @property
     def num_runs(self) -> int:
@@ -36,7 +42,7 @@ class Study:
             Job(
                 env_id,
                 arm.name,
-                settings_of(self.experiment, arm, env_id),
+                self.settings(env_id, arm),
                 seed,
                 self.path_of(env_id, arm, seed).absolute(),
             )
@@ -62,8 +68,12 @@ class Study:
             return self.group_path(env_id, arm) / f"s{seed}"
         return self.folder / env_id / f"{self._name(env_id, arm)}-s{seed}"
 
+    def settings(self, env_id: str, arm: Arm) -> Settings:
+        """The settings of the runs of an arm."""
+        return settings_of(self.experiment, arm, env_id).with_changes(device=self.device)
+
     def _name(self, env_id: str, arm: Arm) -> str:
-        text = json.dumps(settings_of(self.experiment, arm, env_id).to_tables(), sort_keys=True)
+        text = json.dumps(self.settings(env_id, arm).to_tables(), sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
 
 
@@ -106,7 +116,7 @@ def _train_group(study: Study, env_id: str, arm: Arm, how: HowToTrain) -> bool:
     try:
         if is_group(path):
             return resume_seeds(RunGroup.open(path), how) is not None
-        settings = settings_of(study.experiment, arm, env_id)
+        settings = study.settings(env_id, arm)
         return train_seeds(env_id, arm.name, settings, study.seeds, path, how) is not None
     except StoppedAtOnceError:
         raise
