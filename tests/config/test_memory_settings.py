@@ -26,7 +26,7 @@ def test_sequences_are_burn_in_and_learned_steps():
         ({"algorithm": "pqn"}, "memory gru needs algorithm dqn"),
         ({"num_envs": 2, "asynchronous_actors": 2}, "no sequence could go on beyond it"),
         ({"replay_sampling": "newest"}, "use replay_sampling uniform or prioritised"),
-        ({"symmetry": True}, "leave symmetry out, or set memory to none"),
+        ({"symmetry": True}, "set symmetry to false, or memory to none"),
         ({"q_function": "table"}, "q_function is table"),
         ({"network": "own:make"}, r"memory \(gru\) changes nothing because network is own:make"),
         ({"sequence_priority_share": 0.5}, "set replay_sampling to prioritised"),

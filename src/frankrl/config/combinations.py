@@ -133,7 +133,7 @@ _NOT_GRU = (
     ),
     (
         chosen("symmetry", True),
-        "the memory of a mirror image is no mirror image of the memory: leave symmetry out, or set "
+        "the memory of a mirror image is no mirror image of the memory: set symmetry to false, or "
         "memory to none",
     ),
 )
