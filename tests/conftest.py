@@ -58,10 +58,14 @@ _LONG_FIRST = ("robustness", "training", "explaining", "learning", "dashboard")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """As many processes as there are CPUs; none beside this one if only files are asked for."""
+    """As many processes as there are CPUs; none beside this one if only files are asked for.
+
+    Long forms have one more, because much of their time they wait for other processes.
+    """
     if all(".py" in argument for argument in config.args):
         return 0
-    return min(visible_cpus(), _MAX_PROCESSES)
+    more = 1 if config.option.markexpr == "slow" else 0
+    return min(visible_cpus() + more, _MAX_PROCESSES)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -83,8 +83,30 @@ def test_runs_of_another_device_are_other_runs_with_the_same_settings_otherwise(
 
 
 def test_a_device_that_there_is_not_is_refused(tmp_path):
-    with pytest.raises(SettingError, match="device must be one of auto, cpu, gpu; got 'tpu'"):
+    with pytest.raises(SettingError, match="device must be one of auto, cpu, gpu, got 'tpu'"):
         frankrl.experiment("replay", device="tpu", out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_many_seeds_the_quantiles_are_listed_and_the_middle_half_is_drawn(tmp_path):
+    study = study_in(tmp_path, seeds=tuple(range(101)))
+    # Shuffled, and chosen so that each quantile is one of them.
+    finals = np.random.default_rng(0).permutation(np.arange(101.0))
+    curves = np.stack([finals, 2 * finals], axis=1)
+    arms = [
+        ArmResult("CartPole-v1", name, finals, np.array([200.0, 400.0]), curves)
+        for name in ("one", "other")
+    ]
+    table = as_markdown(study, arms)
+    assert "final returns of the seeds: 0, 10, 25, 50, 75, 90, 100 %" in table
+    assert table.count("| 0.0; 10.0; 25.0; 50.0; 75.0; 90.0; 100.0 |") == 2
+    (panel,) = drawing(study, arms).axes
+    assert panel.figure.get_suptitle() == "median and middle half of 101 seeds"
+    for area in panel.collections:
+        corners = {tuple(corner) for path in area.get_paths() for corner in path.vertices.tolist()}
+        assert corners == {(200.0, 25.0), (400.0, 50.0), (400.0, 150.0), (200.0, 75.0)}
+    few = as_markdown(study_in(tmp_path), [arm._replace(final_returns=finals[:2]) for arm in arms])
+    assert "each seed's final return" in few
 
 
 @pytest.fixture(scope="module")

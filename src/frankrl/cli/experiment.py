@@ -31,8 +31,8 @@ class ExperimentOptions:
     """With `--ray`: shared storage for the runs while they go on, a folder or an address such as
     `s3://bucket/folder`, so that `--out` may be a folder of this machine; empty: in `--out`."""
     device: Literal["auto", "cpu", "gpu"] = "cpu"
-    """What the runs learn on; auto takes a GPU if there is one. On a GPU all seeds of a functional
-    environment take little longer than one."""
+    """What the runs learn on; auto takes a GPU if there is one, which computes all seeds of a
+    functional environment together."""
     print: bool = False
     """Print a command for each run that is missing instead of training here, one line each, for a
     batch system; the same command without it then gives the results."""

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 from frankrl.cluster import check_engine, check_processes, engine_for
 from frankrl.core.errors import FrankError, SettingError, nearest
@@ -67,8 +66,8 @@ def experiment(
         publish: shared storage for the runs on a cluster while they go on: a folder that its
             machines share, or an address such as `s3://bucket/folder`, so that `out` may be a
             folder of this machine; empty: in `out`, which they must share.
-        device: what the runs learn on; `auto` takes a GPU if there is one. On a GPU all seeds of a
-            functional environment take little longer than one. Runs of another device are others.
+        device: what the runs learn on; `auto` takes a GPU if there is one, which computes all seeds
+            of a functional environment together. Runs of another device are other runs.
         out: folder for the runs, the table and the figure.
         progress: as for `train`.
         on_run: called for each finished run with its folder, the number of runs that are finished,
@@ -137,7 +136,7 @@ def run_experiment(
         )
     chosen = EXPERIMENTS[name]
     env_ids = tuple(dict.fromkeys(envs or chosen.env_ids))
-    _check(chosen, env_ids, seeds, first_seed, processes, device)
+    _check(chosen, env_ids, seeds, first_seed, processes)
     check_engine(ray, publish, printed=print_command is not None)
     check_can_draw()
     folder = given_path(out, option("out"))
@@ -166,12 +165,7 @@ def run_experiment(
 
 
 def _check(
-    chosen: Experiment,
-    env_ids: Sequence[str],
-    seeds: int,
-    first_seed: int,
-    processes: int,
-    device: str,
+    chosen: Experiment, env_ids: Sequence[str], seeds: int, first_seed: int, processes: int
 ) -> None:
     """Refuse arguments that are not allowed.
 
@@ -187,7 +181,3 @@ def _check(
             )
     check_processes(processes)
     seeds_from(first_seed, seeds)
-    if device not in (allowed := get_args(Device)):
-        raise SettingError(
-            f"{option('device')} must be one of {', '.join(allowed)}; got {device!r}"
-        )

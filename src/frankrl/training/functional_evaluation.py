@@ -61,7 +61,18 @@ def play(
     """
     programs = _programs(environments, network)
     programs.wait()
-    return programs.play(vector, scales, seeds, most_steps, after_call)
+    # Always as many, so that they are compiled once.
+    padded = np.zeros(environments.num_envs, np.uint32)
+    padded[: len(seeds)] = seeds
+    episodes = programs.begin(padded, np.arange(environments.num_envs) < len(seeds))
+    running = True
+    while running:
+        episodes, running = programs.advance(vector, scales, episodes, np.int32(most_steps))
+        running = bool(running)
+        after_call()
+    found = np.asarray(episodes.episode_return), np.asarray(episodes.length)
+    returns, lengths = (values[: len(seeds)] for values in found)
+    return returns.astype(np.float64), lengths.astype(np.int64)
 
 
 def compile_beside(
@@ -70,60 +81,39 @@ def compile_beside(
     vector: Float[Any, " weight"],
     scales: Scales | None,
 ) -> None:
-    """Compile what `play` needs in a thread of its own, beside the compilation of the training.
+    """Begin to compile what `play` needs, in a thread beside the compilation of the training.
 
-    Arguments as for `play`; of the last two only their shapes matter.
+    Does nothing if that has begun. Arguments as for `play`; of the last two only the shapes matter.
     """
-    _programs(environments, network).compile_beside(vector, scales)
+    programs = _programs(environments, network)
+    if programs.compiling is not None:
+        return
+
+    def compile_both() -> None:
+        nobody = np.zeros(environments.num_envs, np.uint32)
+        # What fails here fails again when it is played, and is told there.
+        with contextlib.suppress(Exception):
+            episodes = programs.begin(nobody, nobody > 0)
+            programs.advance(vector, scales, episodes, np.int32(1))
+
+    programs.compiling = threading.Thread(
+        target=in_own_jax, args=(compile_both,), name="compile evaluations"
+    )
+    programs.compiling.start()
 
 
 class _Programs:
-    """The functions that begin episodes and play them on, compiled once."""
+    """The functions that begin episodes and play them on."""
 
     def __init__(self, environments: DeviceEnvironments, network: QNetwork) -> None:
-        self._num_envs = environments.num_envs
-        self._begin, self._advance = _functions(environments, network)
-        self._compiling: threading.Thread | None = None
-
-    def compile_beside(self, vector: Float[Any, " weight"], scales: Scales | None) -> None:
-        """Begin to compile them, unless that has begun."""
-        if self._compiling is not None:
-            return
-
-        def compile_both() -> None:
-            # What fails here fails again when it is played, and is told there.
-            with contextlib.suppress(Exception):
-                in_own_jax(self.play, vector, scales, [], 1, lambda: None)
-
-        self._compiling = threading.Thread(target=compile_both, name="compile evaluations")
-        self._compiling.start()
+        self.begin, self.advance = _functions(environments, network)
+        self.compiling: threading.Thread | None = None
+        """Compiles them, once it has been started."""
 
     def wait(self) -> None:
         """Wait for what is being compiled; it would be compiled twice."""
-        if self._compiling is not None:
-            self._compiling.join()
-
-    def play(
-        self,
-        vector: Float[Any, " weight"],
-        scales: Scales | None,
-        seeds: list[int],
-        most_steps: int,
-        after_call: Callable[[], None],
-    ) -> tuple[Float[np.ndarray, " episode"], Int[np.ndarray, " episode"]]:
-        """As the function `play`."""
-        # Always as many, so that they are compiled once.
-        padded = np.zeros(self._num_envs, np.uint32)
-        padded[: len(seeds)] = seeds
-        episodes = self._begin(padded, np.arange(self._num_envs) < len(seeds))
-        running = True
-        while running:
-            episodes, running = self._advance(vector, scales, episodes, np.int32(most_steps))
-            running = bool(running)
-            after_call()
-        found = np.asarray(episodes.episode_return), np.asarray(episodes.length)
-        returns, lengths = (values[: len(seeds)] for values in found)
-        return returns.astype(np.float64), lengths.astype(np.int64)
+        if self.compiling is not None:
+            self.compiling.join()
 
 
 @functools.lru_cache(maxsize=8)
