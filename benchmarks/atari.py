@@ -3,10 +3,12 @@
 `python -m benchmarks atari` takes less than ten minutes on one H100 or H200 with 16 CPUs. It needs
 `pip install '.[atari]'` and JAX for the GPU. It does three things, each in processes of its own:
 
-- **bits**: two short runs, each with an empty cache of compiled code, and one that is stopped in
-  the middle and continued; all must end with the same weights.
+- **bits**: two short runs, each with an empty cache of compiled code, one that is stopped in the
+  middle and continued, and one with its replay buffer in host memory; the first three must end
+  with the same weights.
 - **speed**: replay DQN with a batch of 32 and one update for every 4 agent steps; agent steps a
-  second once it learns, the median of the rows of metrics.
+  second once it learns, the median of the rows of metrics; the same, shorter, with the replay
+  buffer in host memory.
 - **pong**: the preset `atari`; seconds from the start of the process to the end of its 30 greedy
   games, and their mean score.
 
@@ -48,6 +50,8 @@ class Options:
     """Budget of `pong`. [env steps]"""
     speed_env_steps: int = 300_000
     """Budget of `speed`. [env steps]"""
+    host_env_steps: int = 100_000
+    """The same with the replay buffer in host memory. [env steps]"""
     results: Path = Path("benchmarks/results/atari.jsonl")
     """Where results are added, one JSON object each."""
 
@@ -83,24 +87,32 @@ def steps_per_second(run: Path, after: int) -> list[float]:
 
 
 def bits(options: Options, work: Path) -> Iterator[dict[str, Any]]:
-    """Whether two processes, and one that was continued, come to the same weights."""
+    """Whether two processes, one that was continued, and one with its replay buffer in host memory
+    come to the same weights."""
     short = (options.game, *_SHORT, *_NO_EVALUATION)
     trained(work, "one", *short, cache="cache-1")
     trained(work, "other", *short, cache="cache-2")
     half = ("--total-env-steps", "8000", "--learning-rate-decay-env-steps", "16000")
     trained(work, "half", options.game, *_SHORT[2:], *half, *_NO_EVALUATION, cache="cache-3")
     trained(work, "half", "--total-env-steps", "16000", resume=True, cache="cache-4")
-    found = {name: weights_of(work / name) for name in ("one", "other", "half")}
-    yield {"weights": found, "same": len(set(found.values())) == 1}
+    trained(work, "host", *short, "--replay-device", "cpu")
+    found = {name: weights_of(work / name) for name in ("one", "other", "half", "host")}
+    yield {
+        "weights": found,
+        "same": found["one"] == found["other"] == found["half"],
+        "same_from_host_memory": found["one"] == found["host"],
+    }
 
 
 def speed(options: Options, work: Path) -> Iterator[dict[str, Any]]:
     """Agent steps a second with a batch of 32 and one update for every 4 agent steps."""
     words = ("--batch-size", "32", "--replay-ratio", "0.25", "--no-munchausen")
-    budget = ("--total-env-steps", str(options.speed_env_steps))
-    trained(work, "speed", options.game, *words, *budget, *_NO_EVALUATION, *_NO_BUFFER)
-    rows = steps_per_second(work / "speed", 50_000)
-    yield {"median": float(np.median(rows)), "least": min(rows), "most": max(rows)}
+    for place, budget in (("auto", options.speed_env_steps), ("cpu", options.host_env_steps)):
+        so = (*words, "--total-env-steps", str(budget), "--replay-device", place)
+        trained(work, place, options.game, *so, *_NO_EVALUATION, *_NO_BUFFER)
+        rows = steps_per_second(work / place, 50_000)
+        found = {"median": float(np.median(rows)), "least": min(rows), "most": max(rows)}
+        yield {"replay_device": place, **found}
 
 
 def pong(options: Options, work: Path) -> Iterator[dict[str, Any]]:

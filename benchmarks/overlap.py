@@ -21,7 +21,8 @@ from frankrl.core.backend import start_backend
 from frankrl.environments import describe, make_vector
 from frankrl.experience import HostSource, make_policy
 from frankrl.training import Experiment, init_train_state, rounds
-from frankrl.training.rounds import compiled_learn, learner_input
+from frankrl.training.learner_call import compiled_learn
+from frankrl.training.rounds import learner_input
 
 _SEED = 0
 

@@ -100,7 +100,8 @@ def learner(name: str) -> Program:
     from frankrl.environments import describe
     from frankrl.environments.preprocessing import preprocessing_for
     from frankrl.training import Experiment, init_train_state
-    from frankrl.training.rounds import compiled_learn, learner_input
+    from frankrl.training.learner_call import compiled_learn
+    from frankrl.training.rounds import learner_input
 
     env = "ALE/Pong-v5"
     changes: dict[str, Any] = {"replay_capacity": 100_000}

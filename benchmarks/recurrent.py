@@ -26,7 +26,8 @@ from frankrl.config import Settings
 from frankrl.core.backend import start_backend
 from frankrl.core.types import Steps
 from frankrl.training import Experiment, init_train_state
-from frankrl.training.rounds import compiled_learn, learner_input
+from frankrl.training.learner_call import compiled_learn
+from frankrl.training.rounds import learner_input
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from frankrl.core.types import ACTION_DTYPE, Steps
 from frankrl.environments import EnvironmentSpec, describe
 from frankrl.experiments.family import together
 from frankrl.training import Experiment, init_train_state
-from frankrl.training.rounds import compiled_learn, learner_input
+from frankrl.training.learner_call import compiled_learn
+from frankrl.training.rounds import learner_input
 
 NUM_ENVS = 16
 _SHARE_OF_ENDS = 0.01

@@ -21,7 +21,7 @@ from frankrl.core.errors import FrankWarning, RunFolderError, SettingError
 from frankrl.explaining import cost_of, reopen
 from frankrl.explaining.verification import Verification
 from frankrl.runs import RunFolder, list_checkpoints
-from frankrl.training import init_train_state, preflight
+from frankrl.training import init_train_state, replay_place
 from frankrl.training.state import ReplayStart
 
 pytestmark = pytest.mark.slow
@@ -135,7 +135,7 @@ def test_what_repeats_is_checked_up_to_the_next_record(exact):
 def test_an_update_is_refused_before_its_rounds_if_a_copy_of_the_state_does_not_fit(
     exact, monkeypatch
 ):
-    monkeypatch.setattr(preflight, "available_memory", lambda: 1)
+    monkeypatch.setattr(replay_place, "available_memory", lambda: 1)
     with pytest.raises(SettingError, match="is opened with a copy of the replay buffer"):
         reopen(exact, UPDATE, lambda done, of: pytest.fail("a round was repeated"))
 

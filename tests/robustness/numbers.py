@@ -16,7 +16,7 @@ from frankrl.core.errors import DivergedError, EnvironmentFailedError
 from frankrl.learning import batch_loss, learner, loss_terms
 from frankrl.opening import open_network
 from frankrl.runs import RunFolder, list_checkpoints
-from frankrl.training.rounds import compiled_learn
+from frankrl.training.learner_call import compiled_learn
 from robustness.outcome import Outcome
 
 _SETTINGS = {

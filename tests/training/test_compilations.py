@@ -9,7 +9,7 @@ from long_forms import some_of
 
 from frankrl.config import Settings
 from frankrl.training import init_train_state, rounds
-from frankrl.training.rounds import compiled_learn
+from frankrl.training.learner_call import compiled_learn
 
 CASES = [
     # replay_ratio, numbers, replay_sampling
@@ -40,9 +40,8 @@ def test_a_run_compiles_for_no_updates_and_for_their_number_rounded_down_and_up(
     state, source = init_train_state(experiment), source_of(experiment)
     structure = jax.tree.structure((state.learner, state.replay, None))
     compiled_learn.cache_clear()
-    learn = compiled_learn(
-        experiment.settings.learning, experiment.network, experiment.replay, structure, None
-    )
+    parts = (experiment.settings.learning, experiment.network, experiment.replay)
+    learn = compiled_learn(*parts, structure, None, None)
     results = itertools.islice(rounds(experiment, source, state), 60)
     done = [0, *(result.updates for result in results)]
     source.close()

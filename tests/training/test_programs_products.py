@@ -1,19 +1,15 @@
 """The size of a batch's matrix products, by which programs are compiled for a GPU."""
 
-import sys
-
 import jax
 import pytest
 from in_memory import experiment_of
 
 from frankrl.config import Settings
 from frankrl.config.presets import load_preset
+from frankrl.training import learner_call
 from frankrl.training.device import batch as batch_module
 from frankrl.training.device import chunk as chunk_module
 from frankrl.training.device.rounds import round_of, source_on_device
-
-# The package has a function of the same name.
-rounds_module = sys.modules["frankrl.training.rounds"]
 
 # 4 numbers of CartPole, 8 units, 2 actions; biases count, and so do the numbers of LayerNorm.
 _PRODUCTS = 4 * 8 + 8 + 8 * 2 + 2
@@ -24,7 +20,7 @@ _NORMALISED = _PRODUCTS + 2 * 8
 def asked(monkeypatch):
     """What `compiler_options` was asked for."""
     found = []
-    for module in (rounds_module, chunk_module, batch_module):
+    for module in (learner_call, chunk_module, batch_module):
         monkeypatch.setattr(module, "compiler_options", found.append)
     return found
 
@@ -33,7 +29,7 @@ def test_those_of_a_learner_on_the_host_are_its_whole_batch(asked):
     settings = Settings().with_changes(hidden_widths=(8,), batch_size=4)
     experiment = experiment_of("CartPole-v1", settings, seed=0)
     structure = jax.tree.structure(0)
-    compiled = rounds_module.compiled_learn.__wrapped__
+    compiled = learner_call.compiled_learn.__wrapped__
     compiled(settings.learning, experiment.network, experiment.replay, structure)
     assert asked == [4 * _PRODUCTS]
 

@@ -30,7 +30,7 @@ from frankrl.training import (
     Solved,
     Trainer,
 )
-from frankrl.training.sizes import memory_line
+from frankrl.training.replay_place import placed_memory_line
 
 STOPPING = "stopping after this round, then saving (again: end at once)"
 """What is said at the first signal."""
@@ -63,7 +63,7 @@ class Display(abc.ABC):
             f"Training {description.env_id} with preset {description.preset}, seed "
             f"{description.seed}, for {budget_in_words(settings)}"
         )
-        self.log(f"  {memory_line(training.experiment)}")
+        self.log(f"  {placed_memory_line(training.experiment)}")
         for line in training.notes:
             self.log(f"  {line}")
         if training.ticks:

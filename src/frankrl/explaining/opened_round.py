@@ -218,7 +218,8 @@ def _compare_with_run(ours: LearnerState, theirs: LearnerState) -> None:
 
 def copied(state: TrainState) -> TrainState:
     """A copy of the state, whose arrays no later round takes over."""
-    learner, replay, others = _copies((state.learner, state.replay, state.demonstrations))
+    # One by one: the buffers may lie on another device than the learner.
+    learner, replay, others = map(_copies, (state.learner, state.replay, state.demonstrations))
     return state._replace(learner=learner, replay=replay, demonstrations=others)
 
 

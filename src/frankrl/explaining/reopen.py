@@ -34,10 +34,10 @@ from frankrl.runs import (
     check_code,
     check_settings_code,
     differences,
-    machine_facts,
 )
 from frankrl.training import Experiment, TrainState
 from frankrl.training.preflight import check_copy
+from frankrl.training.replay_place import machine_facts_of
 from frankrl.training.resuming import newest_spec
 
 
@@ -94,10 +94,10 @@ def reopen(
             spec = newest_spec(folder)
         else:
             spec = describe_for(description.env_id, settings)
-    changes = differences(cost.surroundings, all_versions(settings) | machine_facts())
+    experiment = Experiment.of(settings, spec, description.seed, description.data)
+    changes = differences(cost.surroundings, all_versions(settings) | machine_facts_of(experiment))
     for change in changes:
         warn(f"the update may differ in its last bits from the run, because {shown(change)}")
-    experiment = Experiment.of(settings, spec, description.seed, description.data)
     if start:
         check_same_spaces(spec, start)
         experiment = experiment.with_replay_start(start.metadata.replay_start)

@@ -20,6 +20,7 @@ _WITHOUT_EFFECT = (
     "restart_failed_envs",
     "info_metrics",
     "device",
+    "replay_device",
     "acting",
 )
 """Settings that decide nothing about what is learned at an env step."""

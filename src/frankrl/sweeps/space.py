@@ -28,7 +28,14 @@ _LARGEST_STEP = 1e15
 """Above, the numbers of a float are not all there any more."""
 _OF_RANGE = ("low", "high", "log", "step")
 _OF_CHOICES = ("choices",)
-_NOT_SEARCHED = ("log", "info_metrics", "worker_processes", "device", "keep_checkpoints")
+_NOT_SEARCHED = (
+    "log",
+    "info_metrics",
+    "worker_processes",
+    "device",
+    "replay_device",
+    "keep_checkpoints",
+)
 """Settings that decide nothing about how well a run learns."""
 _EXAMPLE = "low and high, or choices"
 

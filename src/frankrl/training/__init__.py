@@ -1,5 +1,6 @@
 """Training: acting and learning in rounds, with evaluations, metrics and checkpoints."""
 
+from frankrl.training.begun import init_train_state
 from frankrl.training.events import (
     Checkpointed,
     EnvironmentRestarted,
@@ -14,7 +15,7 @@ from frankrl.training.events import (
     Stop,
 )
 from frankrl.training.rounds import Round, rounds
-from frankrl.training.state import Experiment, TrainState, init_train_state
+from frankrl.training.state import Experiment, TrainState
 from frankrl.training.trainer import Trainer
 
 __all__ = [

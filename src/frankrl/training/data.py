@@ -15,11 +15,13 @@ from frankrl.core.wording import option
 from frankrl.datasets import DataSet, open_dataset
 from frankrl.environments import EnvironmentSpec, described_by_data
 from frankrl.experience.dataset import DataSource, check_fits, whole_episodes
-from frankrl.replay import WholeEpisodes, filled
+from frankrl.replay import ReplayBuffer, ReplayState, WholeEpisodes, filled
 from frankrl.runs import DataOrigin, RunDescription, RunFolder
 from frankrl.runs.group import RunGroup, is_group
+from frankrl.training.begun import init_train_state
 from frankrl.training.preflight import check_data
-from frankrl.training.state import Experiment, TrainState, init_train_state
+from frankrl.training.replay_place import made_in_place
+from frankrl.training.state import Experiment, TrainState
 
 _OF_EVALUATIONS = (
     *("evaluate_every_updates", "evaluation_episodes", "final_evaluation_episodes"),
@@ -44,8 +46,11 @@ class ReadData(NamedTuple):
         """As `init_train_state`, with the data in their buffer."""
         state = init_train_state(experiment, initial)
         if experiment.demonstrations is None:
-            return state._replace(replay=filled(experiment.replay, self.episodes))
-        return state._replace(demonstrations=filled(experiment.demonstrations, self.episodes))
+            return state._replace(replay=self._filled(experiment, experiment.replay))
+        return state._replace(demonstrations=self._filled(experiment, experiment.demonstrations))
+
+    def _filled(self, experiment: Experiment, buffer: ReplayBuffer) -> ReplayState:
+        return made_in_place(experiment, lambda: filled(buffer, self.episodes))
 
 
 def in_any_folder(dataset: str) -> str:

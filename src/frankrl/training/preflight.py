@@ -12,10 +12,17 @@ from frankrl.core.backend import held_to_cpu
 from frankrl.core.errors import MachineError, SettingError
 from frankrl.core.figures import counted
 from frankrl.core.seeds import MAX_SEEDS
-from frankrl.core.system import available_memory
 from frankrl.core.wording import option
 from frankrl.environments import EnvironmentSpec
 from frankrl.experience.normaliser import is_normalised
+from frankrl.training.replay_place import (
+    Device,
+    data_fit,
+    learning_device,
+    memory_of,
+    most_that_fit,
+    replay_host,
+)
 from frankrl.training.sizes import (
     COPIES,
     buffer_bytes,
@@ -29,10 +36,6 @@ from frankrl.training.sizes import (
 )
 from frankrl.training.state import Experiment, TrainState
 from frankrl.training.update_time import updates_in_round
-
-_LARGEST_SHARE = 0.45
-"""Share of the available memory that the buffer may take. Saving and restoring it take 0.3 GiB
-besides, whatever its size (docs/benchmarks/data.md); room for more episode ends means a copy."""
 
 _LANES_SHARE = 0.8
 """Share of the available memory that the runs of one program may take."""
@@ -109,23 +112,24 @@ def check_memory(experiment: Experiment) -> None:
     Raises:
         MachineError: it needs more memory than there is.
     """
-    settings, there = experiment.settings, _memory()
-    if there is None:
-        return
+    settings = experiment.settings
     if experiment.buffer is None:
         check_network(experiment)
         return
-    each = bytes_each(experiment)
-    most = int((there * _LARGEST_SHARE - data_bytes(experiment)) / each)
-    if experiment.data is not None and (settings.is_offline or most <= 0):
-        check_data(experiment)
-    if experiment.replay.most_transitions > most:
-        raise MachineError(
-            f"the {memory_line(experiment)} does not fit into memory: {in_bytes(there)} are "
-            "available, and the buffer is copied once where episodes turn out to be short; "
-            f"replay_capacity can be {most:,} at most"
-        )
+    if (there := _memory_of_replay(experiment)) is not None:
+        most = most_that_fit(experiment, there)
+        if experiment.data is not None and (settings.is_offline or most <= 0):
+            check_data(experiment)
+        if experiment.replay.most_transitions > most:
+            raise MachineError(
+                f"the {memory_line(experiment)} does not fit into memory: {in_bytes(there)} are "
+                "available, and the buffer is copied once where episodes turn out to be short; "
+                f"replay_capacity can be {most:,} at most"
+            )
     check_network(experiment)
+    if (there := _memory()) is None:
+        return
+    each = bytes_each(experiment)
     in_round = updates_in_round(settings) * settings.update_batch_size
     # A transition that has been sampled holds two observations, or two stacks of them.
     observations, what, memory = 2, "transitions", 0
@@ -149,12 +153,12 @@ def check_data(experiment: Experiment) -> None:
     Raises:
         MachineError: it needs more memory than there is.
     """
-    data, there = experiment.data, _memory()
+    data, there = experiment.data, _memory_of_replay(experiment)
     if there is None:
         return
     assert data is not None, "there is a data set"
     needed = data_bytes(experiment) or buffer_bytes(experiment)
-    if needed > there * _LARGEST_SHARE:
+    if not data_fit(needed, there):
         raise MachineError(
             f"the data set {data.name} takes {in_bytes(needed)} as a buffer of "
             f"{counted(data.num_steps, 'transition')}, and it is there twice while it is read: "
@@ -216,9 +220,11 @@ def check_copy(state: TrainState, num_lanes: int = 0) -> None:
     Raises:
         MachineError: the copy needs more memory than is free beside the state.
     """
-    leaves = jax.tree.leaves((state.learner, state.replay, state.demonstrations))
-    (device,) = leaves[0].devices()
-    own, free = sum(leaf.nbytes for leaf in leaves), _free_memory(device)
+    for device, own in _bytes_by_device(state).items():
+        _check_copy(own, _free_memory(device), num_lanes)
+
+
+def _check_copy(own: int, free: int | None, num_lanes: int) -> None:
     # They are put together from single ones, so each is there twice for a moment.
     needed = own * max(1, 2 * num_lanes)
     if free is not None and needed > free and num_lanes:
@@ -284,16 +290,27 @@ def lanes_in_memory(experiment: Experiment) -> int:
 
 def _memory() -> int | None:
     """Memory available to a run on the device that learns, as far as it is known. [bytes]"""
-    device = jax.devices()[0]
-    if device.platform == "cpu":
-        return available_memory()
-    return (device.memory_stats() or {}).get("bytes_limit")
+    return memory_of(learning_device())
+
+
+def _memory_of_replay(experiment: Experiment) -> int | None:
+    """The same where the replay buffer lies. [bytes]"""
+    return memory_of(replay_host(experiment) or learning_device())
+
+
+def _bytes_by_device(state: TrainState) -> dict[Device, int]:
+    """Bytes of the arrays that a second copy of a run's state takes, by where they lie."""
+    found: dict[Device, int] = {}
+    for leaf in jax.tree.leaves((state.learner, state.replay, state.demonstrations)):
+        (device,) = leaf.devices()
+        found[device] = found.get(device, 0) + leaf.nbytes
+    return found
 
 
 def _free_memory(device: Any) -> int | None:
     """Memory that a device of JAX still has, as far as it is known. [bytes]"""
     if device.platform == "cpu":
-        return available_memory()
+        return memory_of(device)
     stats = device.memory_stats() or {}
     if "bytes_limit" not in stats:
         return None

@@ -26,7 +26,6 @@ from frankrl.runs import (
     all_versions,
     check_code,
     list_checkpoints,
-    machine_facts,
 )
 from frankrl.runs.disk import refuse_shared
 from frankrl.runs.lock import LOCK
@@ -52,6 +51,7 @@ from frankrl.training.preflight import (
     check_threshold,
 )
 from frankrl.training.remote import MakeSource
+from frankrl.training.replay_place import machine_facts_of
 from frankrl.training.resuming import newest_spec
 from frankrl.training.update_time import belongs_on_cpu
 from frankrl.training.where import with_source
@@ -126,7 +126,7 @@ def prepare(
         seed,
         experiment.settings,
         all_versions(settings),
-        machine_facts(),
+        machine_facts_of(experiment),
         origin=weights and weights.origin,
         data=experiment.data,
     )
@@ -223,6 +223,7 @@ def prepare_resume(
             total_env_steps=before.training.total_env_steps,
             total_updates=before.training.total_updates,
             device=before.training.device,
+            replay_device=before.training.replay_device,
         ),
         evaluation=before.evaluation,
         saving=before.saving,
@@ -231,8 +232,8 @@ def prepare_resume(
         changed = ", ".join(_changes(before, kept_budget))
         raise SettingError(
             f"a run that continues keeps its settings, here {changed}: only {before.budget_name}, "
-            "worker_processes, restart_failed_envs, info_metrics, device and those of [evaluation] "
-            "and [saving] may change; begin a new run for others"
+            "worker_processes, restart_failed_envs, info_metrics, device, replay_device and those "
+            "of [evaluation] and [saving] may change; begin a new run for others"
         )
     description = folder.description
     in_actors = make_source is not None

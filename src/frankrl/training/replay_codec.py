@@ -37,6 +37,7 @@ from frankrl.replay import (
 from frankrl.runs.checkpoint import Loaded, Tensors
 from frankrl.runs.chunks import CHUNK_SUFFIX
 from frankrl.training.records import column, filled, named
+from frankrl.training.replay_place import made_in_place
 from frankrl.training.state import Experiment
 
 REPLAY, DEMONSTRATIONS = "replay", "demonstrations"
@@ -146,9 +147,9 @@ def _bytes(shapes: PyTree) -> int:
 def replay_from(
     loaded: Loaded, experiment: Experiment, ticks: int, saved: Saved | None = None
 ) -> ReplayState:
-    """The whole buffer of a checkpoint, on the device.
+    """The whole buffer of a checkpoint, where the run keeps it.
 
-    Every chunk is verified, checked and written to the device before the next is read.
+    Every chunk is verified, checked and written to its place before the next is read.
 
     Args:
         loaded: the checkpoint; without the file of the buffer, it is empty.
@@ -165,6 +166,10 @@ def replay_from(
         RunFolderError: the arrays do not fit the settings.
     """
     saved = saved or _own_replay(experiment)
+    return made_in_place(experiment, lambda: _replay_from(loaded, experiment, ticks, saved))
+
+
+def _replay_from(loaded: Loaded, experiment: Experiment, ticks: int, saved: Saved) -> ReplayState:
     names = _chunks_of(loaded, experiment, saved)
     if saved.file not in loaded.tensors:
         _refuse_other_chunks(loaded, names, [])

@@ -1,85 +1,24 @@
 """Rounds: act, store, learn, again and again."""
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array
 
-from frankrl.config import LearningSettings
-from frankrl.core.compiling import compiler_options
 from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import in_own_jax
-from frankrl.core.sequences import Sequences
-from frankrl.core.types import Steps, Transition
+from frankrl.core.types import Steps
 from frankrl.experience import Collected, Source, make_policy
-from frankrl.learning import (
-    UpdateMetrics,
-    UpdateNoise,
-    has_own_optimiser,
-    learning_rate_at,
-    updates,
-)
-from frankrl.networks import QNetwork
-from frankrl.replay import (
-    EndingRoom,
-    ReplayBuffer,
-    ReplayState,
-    Sample,
-    SampleRequest,
-    cut_short,
-    joined,
-    parted,
-    with_ending_rows,
-)
+from frankrl.learning import has_own_optimiser, learning_rate_at
+from frankrl.replay import EndingRoom, SampleRequest, cut_short, with_ending_rows
+from frankrl.training.learner_call import LearnerInput, LearnerOutput, compiled_learn
 from frankrl.training.noise import update_noise
+from frankrl.training.replay_place import learning_device, replay_host
 from frankrl.training.state import Experiment, TrainState
-
-Buffers = tuple[ReplayBuffer, ReplayBuffer | None]
-"""Definitions: of a run's own buffer, and of that of a data set, of which batches have a part."""
-
-
-class LearnerInput(NamedTuple):
-    """Input of the learner's call of one round."""
-
-    steps: Steps | None
-    """Steps of the round; their number is fixed. None: the run does not act."""
-    draws: Any
-    """Input for sampling the transitions of the updates that are due, the result of
-    `Sampler.draws`; None if none is due."""
-    learning_rate: Float[Any, ""]
-    noise: UpdateNoise
-    """Random numbers of the updates that are due."""
-    scales: Scales | None = None
-    """How observations and rewards are normalised; None: they are not."""
-    demonstration_draws: Any = None
-    """Input for sampling the share of a data set, as `draws`; None: there is none."""
-
-
-class LearnerOutput(NamedTuple):
-    """Output of the learner's call of one round.
-
-    On the CPU its arrays may still be being computed; reading one waits for it.
-    """
-
-    leaves: list[Array]
-    """Leaves of the learner and the buffers; donated to the next call."""
-    params: Float[Array, " weight"]
-    """θ after the updates of the round."""
-    eval_params: Float[Array, " weight"]
-    """Parameters for greedy acting after these updates."""
-    metrics: Float[Any, "update metric"]
-    """A row for each update of the round; columns as in `UpdateMetrics`."""
-    td_errors: Float[Any, "round batch"]
-    """y - Q(s, a) in the last of these updates; no row if there is none. [reward]"""
-    sample: PyTree
-    """The transitions that these updates learned from, a `Sample`, or with PQN a `PqnSample`; None
-    if there is none."""
 
 
 class Round(NamedTuple):
@@ -121,13 +60,17 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
     ticks, done = state.ticks, state.updates
     assert state.replay is not None, "PQN has no replay buffer, and runs on the device alone"
     room = None if settings.is_offline else EndingRoom(experiment.replay, state.replay)
+    host, learner = replay_host(experiment), state.learner
+    if host is not None:
+        # What is sent there is bound to it, and a learner that is not would be compiled for twice.
+        learner = jax.device_put(learner, learning_device())
     # Flattening the state's records in each call would cost more than a small update.
-    leaves, structure = jax.tree.flatten((state.learner, state.replay, state.demonstrations))
+    leaves, structure = jax.tree.flatten((learner, state.replay, state.demonstrations))
     # Another optimiser, or a changed one, may stand under a name of the user's own in a later run.
     own = has_own_optimiser(settings.learning)
     compiled = compiled_learn.__wrapped__ if own else compiled_learn
     demonstrations = experiment.demonstrations
-    learn = compiled(settings.learning, network, experiment.replay, structure, demonstrations)
+    learn = compiled(settings.learning, network, experiment.replay, structure, demonstrations, host)
     policy.load(behaviour_params)
     with _starter() as start:
         while True:
@@ -230,76 +173,3 @@ def _starter() -> Iterator[Callable[..., Callable[[], LearnerOutput]]]:
 def _started(learn: Callable[..., LearnerOutput], *given: Any) -> Callable[[], LearnerOutput]:
     output = learn(*given)
     return lambda: output
-
-
-def sampled(
-    buffers: Buffers, stored: ReplayState, others: ReplayState | None, given: LearnerInput
-) -> tuple[Sample, Transition | Sequences]:
-    """The transitions of all updates of a round; those of a data set stand behind the own ones."""
-    replay, demonstrations = buffers
-    own = replay.sample(stored, given.draws, given.scales)
-    if demonstrations is None or others is None:
-        return own
-    return joined(own, demonstrations.sample(others, given.demonstration_draws, given.scales))
-
-
-def _batch_size(buffers: Buffers) -> int:
-    return sum(buffer.sampler.batch_size for buffer in buffers if buffer is not None)
-
-
-@functools.lru_cache(maxsize=8)
-def compiled_learn(
-    settings: LearningSettings,
-    network: QNetwork,
-    replay: ReplayBuffer,
-    structure: Any,
-    demonstrations: ReplayBuffer | None = None,
-) -> Callable[[list[Array], LearnerInput], LearnerOutput]:
-    """The compiled learner's call: adds steps to the buffer, then does the updates.
-
-    It takes the flat leaves of learner and buffers, which are donated; otherwise each call would
-    copy the whole buffer. The number of updates follows from the shape of the draws. A run has at
-    most three: none, and `replay_ratio` × env steps of a round, rounded down and up.
-    """
-    buffers = replay, demonstrations
-    transitions = sum(buffer.update_transitions for buffer in buffers if buffer is not None)
-    options = compiler_options(network.num_products * transitions)
-
-    @functools.partial(jax.jit, donate_argnums=(0,), compiler_options=options)
-    def compiled(leaves: list[Array], given: LearnerInput) -> LearnerOutput:
-        learner, stored, others = jax.tree.unflatten(structure, leaves)
-        if given.steps is not None:
-            stored = replay.add(stored, given.steps)
-        metrics = jnp.zeros((0, len(UpdateMetrics._fields)), jnp.float32)
-        td_errors = jnp.zeros((0, _batch_size(buffers)), jnp.float32)
-        sample = None
-        if given.draws is not None:
-            # One gather for all updates is faster than one for each.
-            sample, batches = sampled(buffers, stored, others, given)
-            learner, output = updates(
-                settings,
-                network,
-                learner,
-                batches,
-                given.learning_rate,
-                given.noise,
-                sample.weights,
-            )
-            if demonstrations is None:
-                stored = replay.set_priorities(stored, sample, output.priorities)
-            else:
-                own, other = parted((sample, output.priorities), replay.sampler.batch_size)
-                stored = replay.set_priorities(stored, *own)
-                others = demonstrations.set_priorities(others, *other)
-            metrics, td_errors = output.metrics, output.td_errors[-1:]
-        return LearnerOutput(
-            leaves=jax.tree.leaves((learner, stored, others)),
-            # Copies, because the leaves are donated to the next call.
-            params=jnp.copy(learner.params),
-            eval_params=jnp.copy(learner.eval_params),
-            metrics=metrics,
-            td_errors=td_errors,
-            sample=sample,
-        )
-
-    return compiled

@@ -1,19 +1,15 @@
 """What a run consists of, and everything that training changes, each as one record."""
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from frankrl.config import Settings
 from frankrl.core.errors import SettingError
-from frankrl.core.types import Params
 from frankrl.environments import EnvironmentSpec
-from frankrl.learning import LearnerState, init_learner, network_for
+from frankrl.learning import LearnerState, network_for
 from frankrl.networks import QNetwork
 from frankrl.replay import (
     ReplayBuffer,
@@ -155,39 +151,3 @@ class TrainState(NamedTuple):
     updates: int
     demonstrations: ReplayState | None = None
     """The data set of which each batch has a share; None: all of a batch is from `replay`."""
-
-
-def init_train_state(experiment: Experiment, initial: Params | None = None) -> TrainState:
-    """The initial state of a run.
-
-    Args:
-        experiment: the run's experiment.
-        initial: parameters of the Q-network, its target network and their average; None: drawn by
-            the run's seed.
-    """
-    return compiled_init(experiment)(experiment, initial)
-
-
-def compiled_init(experiment: Experiment) -> Callable[[Experiment, Params | None], TrainState]:
-    """`init_train_state`, compiled once for experiments that differ in their seeds alone."""
-
-    # In one compiled call: operations one by one would take ten times as long to start.
-    @jax.jit
-    def begun(params: Params) -> tuple[LearnerState, ReplayState | None, Float[Array, " weight"]]:
-        learner = init_learner(experiment.settings.learning, experiment.network, params)
-        return learner, experiment.empty_replay(), jnp.copy(learner.params)
-
-    def init(experiment: Experiment, initial: Params | None = None) -> TrainState:
-        params = experiment.network.init(experiment.seed) if initial is None else initial
-        learner, replay, vector = begun(params)
-        return TrainState(
-            learner=learner,
-            replay=replay,
-            behaviour_params=vector,
-            params=vector,
-            eval_params=vector,
-            ticks=0,
-            updates=0,
-        )
-
-    return init

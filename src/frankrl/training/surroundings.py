@@ -2,9 +2,10 @@
 
 from typing import Any, NamedTuple
 
-from frankrl.config import Settings
-from frankrl.runs import all_versions, differences, machine_facts
+from frankrl.runs import all_versions, differences
 from frankrl.training.checkpoint_metadata import CheckpointMetadata
+from frankrl.training.replay_place import machine_facts_of
+from frankrl.training.state import Experiment
 
 _ALONE = "it was one program with the runs of other seeds, and goes on alone"
 _TOGETHER = "it was alone, and goes on as one program with the runs of other seeds"
@@ -19,9 +20,9 @@ class Surroundings(NamedTuple):
     """Whether the run is one program with the runs of other seeds."""
 
     @classmethod
-    def now(cls, settings: Settings, *, in_lane: bool) -> "Surroundings":
+    def now(cls, experiment: Experiment, *, in_lane: bool) -> "Surroundings":
         """Those of this process."""
-        return cls(all_versions(settings), machine_facts(), in_lane)
+        return cls(all_versions(experiment.settings), machine_facts_of(experiment), in_lane)
 
     def differ_from(self, metadata: CheckpointMetadata) -> list[str]:
         """What differs from the process that wrote a checkpoint, as reasons in words."""

@@ -19,6 +19,7 @@ from frankrl.core.numerics import own_numerics, stepped
 from frankrl.core.types import Params
 from frankrl.datasets import DataSet
 from frankrl.runs import RunDescription, RunFolder, tidy_checkpoints
+from frankrl.training.begun import init_train_state
 from frankrl.training.device.rounds import device_rounds
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.events import Checkpointed, Evaluated, Event, Finished, SavingFailed, Solved
@@ -32,7 +33,7 @@ from frankrl.training.restoring import restored
 from frankrl.training.resuming import read_run
 from frankrl.training.rounds import Round
 from frankrl.training.saving import RunFiles, content_of
-from frankrl.training.state import Experiment, TrainState, init_train_state
+from frankrl.training.state import Experiment, TrainState
 from frankrl.training.stepping import MakeRounds
 from frankrl.training.surroundings import Surroundings
 
@@ -82,7 +83,7 @@ class Trainer:
         self._marks = Marks(self.settings.clock)
         self._files: RunFiles | None = None
         in_lane = make_rounds is not device_rounds
-        self._surroundings = Surroundings.now(self.settings, in_lane=in_lane)
+        self._surroundings = Surroundings.now(experiment, in_lane=in_lane)
         self.untold: list[Event] = []
         """Events of the last round that come after the newest one; a run that is saved before
         continues after them."""

@@ -20,7 +20,8 @@ from frankrl.training.device.chunk import ChunkOutput, RoundOutput, compiled_chu
 from frankrl.training.device.dqn_round import DqnCarry, DqnRound, DqnSchedule
 from frankrl.training.device.failures import check_first, check_round, some_failure
 from frankrl.training.device.pqn_round import PqnCarry, PqnRound, PqnSchedule
-from frankrl.training.rounds import LearnerOutput, Round
+from frankrl.training.learner_call import LearnerOutput
+from frankrl.training.rounds import Round
 from frankrl.training.state import Experiment, TrainState
 
 _MAX_ROUNDS = 256
