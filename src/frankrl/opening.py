@@ -19,8 +19,9 @@ from frankrl.runs import RunFolder, load_checkpoint, permission_of
 from frankrl.training.checkpoint_metadata import count_in, replay_start_in
 from frankrl.training.opened import OpenedNetwork
 from frankrl.training.opened import open_network as open_network
-from frankrl.training.replay_codec import REPLAY, most_replay_bytes, some_states
+from frankrl.training.replay_codec import REPLAY, most_replay_bytes
 from frankrl.training.result import TrainingResult
+from frankrl.training.stored_states import some_states
 
 if TYPE_CHECKING:
     from frankrl.explaining import Origin, Reopened, TransitionInData

@@ -32,7 +32,7 @@ from frankrl.environments import CheckedEnv, describe
 from frankrl.environments.layer_colours import in_layers
 from frankrl.environments.preprocessing import Preprocessing
 from frankrl.explaining import reopen
-from frankrl.opening import open_network
+from frankrl.opening import open_network, open_states
 from frankrl.runs import MetricsReader, RunFolder, list_checkpoints, load_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -197,12 +197,16 @@ def test_a_perfect_network_on_the_scale_h_is_told_as_perfect(rescaled_run, tmp_p
     assert episode["episode_return"] == sum(rewards)
 
 
-def test_dead_units_are_not_counted_where_observations_are_stacked(seeing, monkeypatch):
-    # No state is read, then.
-    monkeypatch.setattr("frankrl.dashboard.work.diagnostics.open_states", None)
+def test_dead_units_are_those_of_whole_stacks(seeing):
+    opened = open_network(seeing)
+    states = open_states(seeing, opened, 2_048)
+    # Every step but the first of each environment, before which there is no other one.
+    count = int(opened.info["env_steps"]) - seeing.description.settings.environment.num_envs
+    assert states.shape == (count, 2, 10, 10, 4)
+    (outputs,) = opened.experiment.network.relu_outputs(opened.params, states)
     diagnostics = diagnose(seeing)
-    assert diagnostics["is_stacked"]
-    assert (diagnostics["dead_units"], diagnostics["states"]) == ((), 0)
+    assert diagnostics["dead_units"] == (int((outputs.max(axis=0) == 0).sum()),)
+    assert (diagnostics["widths"], diagnostics["states"]) == ((8,), count)
     assert diagnostics["transitions"] == diagnostics["env_steps"] >= 60
 
 

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -11,7 +11,6 @@ from jaxtyping import PyTree
 
 from frankrl.core.errors import DamagedError
 from frankrl.core.figures import counted
-from frankrl.core.types import Observation
 from frankrl.replay import (
     Parts,
     ReplayBuffer,
@@ -43,7 +42,6 @@ from frankrl.training.state import Experiment
 REPLAY, DEMONSTRATIONS = "replay", "demonstrations"
 """Files of what is in no chunk: of the run's own buffer, and of a data set beside it."""
 _STEPS, _ENDINGS = "steps-", "endings-"
-_MAX_CHUNKS_OF_STATES = 7
 Chunks = dict[str, Callable[[], Tensors]]
 """By its file, how to read the arrays of each chunk."""
 
@@ -119,6 +117,13 @@ def replay_tensors(
 def _file(prefix: str, chunk: range) -> str:
     """A chunk is named by its end, since its first steps may have left the buffer."""
     return f"{prefix}{chunk.stop:012d}{CHUNK_SUFFIX}"
+
+
+def step_chunks(loaded: Loaded) -> dict[str, int]:
+    """The chunks of a checkpoint that hold steps of the run's own buffer, oldest first, and the env
+    step at which each ends."""
+    names = sorted(name for name in loaded.chunks if name.startswith(_STEPS))
+    return {name: int(name.removeprefix(_STEPS).removesuffix(CHUNK_SUFFIX)) for name in names}
 
 
 def _files(saved: Saved, parts: Parts) -> tuple[list[str], list[str]]:
@@ -205,54 +210,6 @@ def _chunks_of(loaded: Loaded, experiment: Experiment, saved: Saved) -> set[str]
     return {name for name in loaded.chunks if name.startswith(other.prefix) == is_other}
 
 
-def some_states(loaded: Loaded, experiment: Experiment, most: int) -> Observation:
-    """Some observations of the buffer of a checkpoint, from all its ages; few chunks are read.
-
-    Args:
-        loaded: the checkpoint, with the file `REPLAY` if it holds the buffer.
-        experiment: the run's experiment.
-        most: number of observations, at most.
-
-    Raises:
-        RunFolderError: the checkpoint is damaged, or does not fit the settings.
-    """
-    shapes = jax.eval_shape(experiment.empty_replay)
-    if REPLAY not in loaded.tensors:
-        return jax.tree.map(
-            lambda leaf: np.zeros((0, *leaf.shape[1:]), leaf.dtype), shapes.observation
-        )
-    names = sorted(name for name in loaded.chunks if name.startswith(_STEPS))
-    chosen = names[:: max(1, -(-len(names) // _MAX_CHUNKS_OF_STATES))]
-    share = most // (len(chosen) + 1)
-    newest = [
-        _observation(shapes, loaded.tensors[REPLAY], prefix)
-        for prefix in (".steps", ".current", ".endings")
-    ]
-    parts = [_thinned(jax.tree.map(lambda *leaves: np.concatenate(leaves), *newest), share)]
-    for name in chosen:
-        parts.append(_thinned(_observation(shapes, _chunk(loaded, name, shapes), ""), share))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-
-
-def _observation(shapes: ReplayState, arrays: Tensors, prefix: str) -> Observation:
-    paths, structure = jax.tree_util.tree_flatten_with_path(shapes.observation)
-    leaves = [
-        column(
-            arrays,
-            f"{prefix}.observation{jax.tree_util.keystr(path)}",
-            leaf.dtype,
-            (None, *leaf.shape[1:]),
-        )
-        for path, leaf in paths
-    ]
-    return jax.tree.unflatten(structure, leaves)
-
-
-def _thinned(rows: Any, most: int) -> Any:
-    every = max(1, -(-min(map(len, jax.tree.leaves(rows))) // most))
-    return jax.tree.map(lambda leaf: leaf[::every], rows)
-
-
 def _counters(loaded: Loaded, saved: Saved, ticks: int) -> tuple[int, int, int]:
     num_steps, num_endings, first_ending = (
         int(column(loaded.tensors[saved.file], f".{name}", np.uint32, ()))
@@ -313,15 +270,16 @@ def _ending_chunks(
 def _read_ahead(loaded: Loaded, names: list[str], shapes: ReplayState) -> Iterator[Tensors]:
     """The arrays of each chunk; while one is written to the device, the next is decompressed."""
     with ThreadPoolExecutor(1) as reader:
-        ahead = [reader.submit(_chunk, loaded, name, shapes) for name in names[:1]]
+        ahead = [reader.submit(read_chunk, loaded, name, shapes) for name in names[:1]]
         for name in names[1:]:
-            ahead.append(reader.submit(_chunk, loaded, name, shapes))
+            ahead.append(reader.submit(read_chunk, loaded, name, shapes))
             yield ahead.pop(0).result()
         if ahead:
             yield ahead.pop().result()
 
 
-def _chunk(loaded: Loaded, name: str, shapes: ReplayState) -> Tensors:
+def read_chunk(loaded: Loaded, name: str, shapes: ReplayState) -> Tensors:
+    """The arrays of a chunk, given the shapes of the whole buffer."""
     return loaded.chunk(name, chunk_size(shapes) * _bytes(step_shapes(shapes, 1)))
 
 

@@ -83,11 +83,9 @@ function diagnosed(diagnostics) {
   const layers = diagnostics.widths.map(
     (width, layer) => `${diagnostics.dead_units[layer]} of ${width}`,
   );
-  const none_counted = diagnostics.is_stacked
-    ? "dead units are not counted where observations are stacked"
-    : diagnostics.remembers
-      ? "dead units are not counted in a network with memory"
-      : "dead units are counted only with relu";
+  const none_counted = diagnostics.remembers
+    ? "dead units are not counted in a network with memory"
+    : "dead units are counted only with relu";
   const units = layers.length ? `dead units by hidden layer: ${layers.join(", ")}` : none_counted;
   const { env_steps, transitions, episodes, largest_episode } = diagnostics;
   const summary = [

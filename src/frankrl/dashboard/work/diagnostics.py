@@ -21,8 +21,7 @@ _STATES = 2_048
 def diagnose(folder: RunFolder) -> dict[str, Any]:
     """Diagnose the newest checkpoint.
 
-    A replay buffer holds single observations. Where the network gets several together, or remembers
-    those before, dead units are not counted.
+    Where the network remembers what was before a state, dead units are not counted.
 
     Raises:
         FrankError: there is no usable checkpoint.
@@ -30,10 +29,9 @@ def diagnose(folder: RunFolder) -> dict[str, Any]:
     opened = open_network(folder)
     experiment, params, info, _ = opened
     env_steps = int(info["env_steps"])
-    is_stacked = experiment.spec.preprocessing.frame_stack > 1
     network = experiment.network
     dead, widths, num_states = (), (), 0
-    if isinstance(network, FeedForwardNetwork) and not is_stacked:
+    if isinstance(network, FeedForwardNetwork):
         states = open_states(folder, opened, _STATES)
         dead, widths = dead_units(network, params, states)
         num_states = len(jax.tree.leaves(states)[0])
@@ -51,7 +49,6 @@ def diagnose(folder: RunFolder) -> dict[str, Any]:
         episodes=len(sizes),
     )
     return diagnostics._asdict() | {
-        "is_stacked": is_stacked,
         "remembers": network.memory_units > 0,
         "warnings": [warning.plain() for warning in checkpoint_warnings(diagnostics)],
     }

@@ -1,0 +1,183 @@
+"""MinAtar's five games by PQN on a CPU, played afterwards in MinAtar itself.
+
+`python -m benchmarks pqn` trains each game with each seed, as `frank train` does with the preset
+`pqn-minatar-cpu` and pgx's form of the game, which is a function of JAX. Each final policy then
+plays 100 games in pgx's form and, as a check by other people's code, 100 in MinAtar's own. It needs
+`pip install pgx pgx-minatar minatar`.
+
+A run that is finished in the folder of runs is not trained again, and one that was stopped goes on,
+so the study can be interrupted.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+import tyro
+
+import frankrl
+from benchmarks.peers.command import facts, write_results
+from frankrl.config import Settings
+from frankrl.config.presets import load_preset
+from frankrl.core.errors import FrankError
+from frankrl.environments.minatar import register_minatar
+from frankrl.runs.folder import RunFolder
+
+_PRESET = "pqn-minatar-cpu"
+_MOST_STEPS = 10_000
+"""Of an episode; MinAtar has no time limit, and a good agent plays some games without end."""
+_FIRST_SEED = 1_000_000
+"""Of the games in MinAtar, and 1,000 more for each seed of a run."""
+_CHANGES: dict[str, Any] = {
+    "env_kwargs": {"max_episode_steps": _MOST_STEPS},
+    "evaluate_every_env_steps": None,
+    "final_evaluation_episodes": 100,
+}
+GAMES = {"asterix": 17, "breakout": 10, "freeway": 50, "seaquest": 20, "space_invaders": 44}
+"""Games as pgx names them, and the score of DQN after 5,000,000 frames in Young & Tian (2019)."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure."""
+
+    games: tuple[str, ...] = tuple(GAMES)
+    """Which of the five."""
+    seeds: tuple[int, ...] = tuple(range(5))
+    """Seeds of each."""
+    env_steps: int = 5_000_000
+    """Budget of a run. [env steps]"""
+    episodes: int = 100
+    """Games that each policy plays in MinAtar."""
+    at_once: int = 2
+    """Runs at the same time."""
+    runs: Path = Path("runs/pqn")
+    """Folder of the runs."""
+    results: Path = Path("benchmarks/results/pqn.json")
+    """Where results are written, in place of older ones."""
+
+
+class Job(NamedTuple):
+    """One run."""
+
+    game: str
+    seed: int
+
+    @property
+    def env_id(self) -> str:
+        """The game as a function."""
+        return f"functional:pgx/minatar-{self.game}"
+
+    @property
+    def official(self) -> str:
+        """The same game in MinAtar, with the actions that it uses."""
+        return f"MinAtar/{self.game.title().replace('_', '')}-v1"
+
+
+def settings_of(env_steps: int) -> Settings:
+    """The settings of all runs."""
+    return load_preset(_PRESET).with_changes(total_env_steps=env_steps, **_CHANGES)
+
+
+def main(options: Options) -> None:
+    """Do what is left, write what was found, and print the table."""
+    jobs = [Job(game, seed) for seed in options.seeds for game in options.games]
+    with ThreadPoolExecutor(options.at_once) as pool:
+        rows = list(pool.map(lambda job: measured(options, job), jobs))
+    results = facts() | {"preset": _PRESET, "env_steps": options.env_steps, "rows": rows}
+    write_results(options.results, results)
+    print(table(rows))
+
+
+def measured(options: Options, job: Job) -> dict[str, Any]:
+    """Train a run, unless it is finished, and play its final policy."""
+    run = options.runs / f"{job.game}-{job.seed}"
+    if not is_finished(run, job, options.env_steps):
+        _train(run, job, options.env_steps)
+    report = json.loads((run / "report.json").read_text("utf-8"))
+    returns = np.array(report["evaluation"]["returns"])
+    official = official_returns(run, job, options.episodes)
+    row = {
+        "game": job.game,
+        "seed": job.seed,
+        "env_steps": report["env_steps"],
+        "updates": report["updates"],
+        "seconds": round(report["seconds"], 1),
+        "mean": float(returns.mean()),
+        "std": float(returns.std()),
+        "official_mean": float(official.mean()),
+        "official_std": float(official.std()),
+        "episodes": [len(returns), len(official)],
+    }
+    print(json.dumps(row), flush=True)
+    return row
+
+
+def is_finished(run: Path, job: Job, env_steps: int) -> bool:
+    """Whether a folder holds this run, with the settings of today, to its end."""
+    try:
+        description = RunFolder.open(run).description
+    except FrankError:
+        return False
+    wanted = settings_of(env_steps).with_changes(source="device").resolved()
+    is_it = (description.env_id, description.seed) == (job.env_id, job.seed)
+    return is_it and description.settings == wanted and (run / "report.json").exists()
+
+
+def _train(run: Path, job: Job, env_steps: int) -> None:
+    words = ["train", job.env_id, "--preset", _PRESET, "--seed", str(job.seed)]
+    for setting, value in {"total_env_steps": env_steps, **_CHANGES}.items():
+        text = json.dumps(value) if isinstance(value, dict) else str(value).lower()
+        words += [f"--{setting.replace('_', '-')}", text]
+    where = ["--resume", str(run)] if run.exists() else [*words[1:], "--out", str(run)]
+    command = [sys.executable, "-m", "frankrl", "train", *where, "--quiet"]
+    subprocess.run(command, check=True)
+
+
+def official_returns(run: Path, job: Job, episodes: int) -> np.ndarray:
+    """Returns of greedy games in MinAtar's own form of the game."""
+    register_minatar(job.official)
+    agent = frankrl.load(run)
+    games = [gymnasium.make(job.official) for _ in range(episodes)]
+    first = _FIRST_SEED + 1_000 * job.seed
+    seen = np.stack([env.reset(seed=first + index)[0] for index, env in enumerate(games)])
+    returns, going = np.zeros(episodes), np.ones(episodes, np.bool_)
+    for _ in range(_MOST_STEPS):
+        places = np.flatnonzero(going)
+        if not len(places):
+            break
+        for place, action in zip(places, np.asarray(agent.act(seen[places])), strict=True):
+            seen[place], reward, terminated, truncated, _ = games[place].step(int(action))
+            returns[place] += float(reward)
+            going[place] = not (terminated or truncated)
+    return returns
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The results as Markdown: a row a game."""
+    lines = [
+        "| game | DQN, Young & Tian (2019) | each seed's mean score over 100 games | median | in "
+        "MinAtar itself, each seed | median | seconds a run (median) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for game, known in GAMES.items():
+        own = sorted((row for row in rows if row["game"] == game), key=lambda row: row["seed"])
+        if own:
+            cells = [game.replace("_", " ").title(), str(known)]
+            for name in ("mean", "official_mean"):
+                means = [row[name] for row in own]
+                cells += [", ".join(f"{mean:.1f}" for mean in means), f"**{np.median(means):.1f}**"]
+            cells.append(f"{np.median([row['seconds'] for row in own]):.0f}")
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
