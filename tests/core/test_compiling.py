@@ -1,10 +1,11 @@
-"""How updates are compiled for a GPU."""
+"""How programs are compiled."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from frankrl.core.compiling import compiler_options
+from frankrl.core.compiling import compiled_quickly, compiler_options
 
 _BY_CUBLAS = {"xla_gpu_enable_triton_gemm": False}
 
@@ -31,3 +32,33 @@ def test_xla_flags_hold(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
     assert compiler_options(2_400_000_000) is None
+
+
+@pytest.fixture
+def asked_anew():
+    compiled_quickly.cache_clear()
+    yield
+    compiled_quickly.cache_clear()
+
+
+def test_a_program_for_a_few_calls_computes_the_same(asked_anew):
+    options = compiled_quickly()
+    assert options is not None
+    numbers = np.linspace(-3, 3, 7, dtype=np.float32)
+    quick = jax.jit(jnp.sin, compiler_options=options)
+    np.testing.assert_allclose(quick(numbers), np.sin(numbers), rtol=1e-6, atol=1e-6)
+
+
+def test_a_version_of_xla_without_these_options_is_left_as_it_is(asked_anew, monkeypatch):
+    compiled = jax.jit
+
+    def without(function, compiler_options):
+        return compiled(function, compiler_options={"xla_never_heard_of": 0} | compiler_options)
+
+    monkeypatch.setattr(jax, "jit", without)
+    assert compiled_quickly() is None
+
+
+def test_a_gpu_compiles_all_programs_alike(asked_anew, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert compiled_quickly() is None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt32
 
+from frankrl.core.compiling import compiled_quickly
 from frankrl.core.figures import figure
 from frankrl.environments.mirror_images import fact_names
 from frankrl.environments.spec import EnvironmentSpec
@@ -98,16 +99,18 @@ def _played(
 
     from frankrl.environments.functional.protocol import GENERATOR, episode_key
 
-    @jax.jit
+    compiled = partial(jax.jit, compiler_options=compiled_quickly())
+
+    @compiled
     def begin(key_data: Any) -> Any:
         return environment.reset(jax.random.wrap_key_data(key_data, impl=GENERATOR))[::2]
 
-    @jax.jit
+    @compiled
     @jax.vmap
     def stepped(state: Any, action: Any, key_data: Any) -> Any:
         return environment.step(state, action, jax.random.wrap_key_data(key_data, impl=GENERATOR))
 
-    mirror = jax.jit(jax.vmap(lambda state: mirror_state(index, state)))
+    mirror = compiled(jax.vmap(lambda state: mirror_state(index, state)))
     random, words = np.random.default_rng(0), jax.random.key_data(episode_key(np.uint32(0))).size
     firsts = [begin(_words(random, words)) for _ in range(_NUM_STATES)]
     state, mask = jax.tree.map(lambda *parts: np.stack(parts), *firsts)
