@@ -101,6 +101,7 @@ def measured(options: Options, job: Job) -> dict[str, Any]:
     run = options.runs / f"{job.game}-{job.seed}"
     if not is_finished(run, job, options.env_steps):
         _train(run, job, options.env_steps)
+    assert is_finished(run, job, options.env_steps), f"{run} has not been trained"
     report = json.loads((run / "report.json").read_text("utf-8"))
     returns = np.array(report["evaluation"]["returns"])
     official = official_returns(run, job, options.episodes)
@@ -121,23 +122,30 @@ def measured(options: Options, job: Job) -> dict[str, Any]:
 
 
 def is_finished(run: Path, job: Job, env_steps: int) -> bool:
-    """Whether a folder holds this run, with the settings of today, to its end."""
+    """Whether a folder holds this run to its end; if not, it is to begin or to go on.
+
+    Raises:
+        SystemExit: it holds another run, or one of other settings than today's.
+    """
     try:
         description = RunFolder.open(run).description
     except FrankError:
         return False
     wanted = settings_of(env_steps).with_changes(source="device").resolved()
     is_it = (description.env_id, description.seed) == (job.env_id, job.seed)
-    return is_it and description.settings == wanted and (run / "report.json").exists()
+    if not is_it or description.settings != wanted:
+        sys.exit(f"{run} is another run: remove it, or name another folder with --runs")
+    return (run / "report.json").exists()
 
 
 def _train(run: Path, job: Job, env_steps: int) -> None:
-    words = ["train", job.env_id, "--preset", _PRESET, "--seed", str(job.seed)]
+    words = [job.env_id, "--preset", _PRESET, "--seed", str(job.seed), "--out", str(run)]
     for setting, value in {"total_env_steps": env_steps, **_CHANGES}.items():
         text = json.dumps(value) if isinstance(value, dict) else str(value).lower()
         words += [f"--{setting.replace('_', '-')}", text]
-    where = ["--resume", str(run)] if run.exists() else [*words[1:], "--out", str(run)]
-    command = [sys.executable, "-m", "frankrl", "train", *where, "--quiet"]
+    if run.exists():
+        words = ["--resume", str(run)]
+    command = [sys.executable, "-m", "frankrl", "train", *words, "--quiet"]
     subprocess.run(command, check=True)
 
 

@@ -18,6 +18,8 @@ import jax
 import frankrl
 from frankrl.training import Trainer, replay_place
 
+FIRST, LAST = 20, 300
+"""Updates that are opened: before the first checkpoint, and after half of the run."""
 SHARED = {"hidden_widths": [16], "final_evaluation_episodes": 1, "device": "cpu"}
 ACTING = SHARED | {
     "total_env_steps": 600,
@@ -86,11 +88,11 @@ def marks_of(run):
         return [reason for (reason,) in metrics.execute("SELECT reason FROM not_reproducible")]
 
 
-def opened(run):
+def opened(run, update):
     """The TD errors of an update, and what its opening warned of."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        record = frankrl.explain(run, update=300)
+        record = frankrl.explain(run, update=update)
     return {"td_errors": record.td_errors.tolist(), "warned": [str(e.message) for e in warned]}
 
 
@@ -98,18 +100,21 @@ def main(folder, kind, *dataset):
     settings = KINDS[kind] | dict(zip(["dataset"], dataset, strict=False))
     budget = "total_updates" if "total_updates" in settings else "total_env_steps"
     run, beside = trained(folder / "beside", **settings)
-    beside |= opened(run)
+    first = opened(run, FIRST)
+    beside |= opened(run, LAST)
     replay_place.host_device = lambda: jax.devices()[1]
     settings["replay_device"] = "cpu"
     run, elsewhere = trained(folder / "host", **settings)
-    elsewhere |= opened(run)
-    told = {"beside": beside, "elsewhere": elsewhere}
+    elsewhere |= opened(run, LAST)
+    told = {"first": first, "beside": beside, "elsewhere": elsewhere}
     for name, changes in (("resumed", {}), ("moved", {"replay_device": "auto"})):
         half, _ = trained(folder / name, **settings | {budget: 300})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             frankrl.resume(half, **{budget: 600}, **changes)
         told[name] = {"files": facts(half), "marks": marks_of(half)}
+        # An update from before it went on is repeated where it was done.
+        told[name] |= opened(half, FIRST)
     print(json.dumps(told))
 
 

@@ -1,6 +1,8 @@
 """A replay buffer in the host's memory beside a learner on another device."""
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +15,17 @@ from offline_data import random_episodes, write
 
 from frankrl.config import Settings
 from frankrl.core.errors import MachineError, SettingError
+from frankrl.environments import describe
 from frankrl.training import replay_place
 from frankrl.training.preflight import check_memory
 from frankrl.training.replay_place import (
+    check_place,
     machine_facts_of,
     placed_memory_line,
     replay_host,
+    with_place,
 )
+from frankrl.training.where import with_source
 
 SCRIPT = Path(__file__).parent / "on_two_devices.py"
 OF_DATA = ("demonstrations", "data alone")
@@ -44,59 +50,108 @@ def machine(monkeypatch):
     """Sets what there is: a GPU's memory, and the host's. [MiB]"""
 
     def there_are(gpu, host=1024.0, *, has_cpu=True):
-        monkeypatch.setattr(replay_place, "learning_device", lambda: gpu_of(gpu))
+        learner = gpu_of(gpu)
+        monkeypatch.setattr(replay_place, "learning_device", lambda: learner)
         monkeypatch.setattr(replay_place, "host_device", lambda: CPU if has_cpu else None)
         monkeypatch.setattr(replay_place, "available_memory", lambda: int(host * MIB))
-        monkeypatch.setattr("frankrl.training.preflight.learning_device", lambda: gpu_of(gpu))
+        for name in ("learning_device", "host_device"):
+            monkeypatch.setattr(f"frankrl.training.preflight.{name}", getattr(replay_place, name))
 
     return there_are
 
 
+def begun(**changes):
+    """The experiment of a run that begins, and the note on where its buffer lies."""
+    experiment = experiment_of(**changes)
+    check_place(experiment)
+    experiment, note = with_place(experiment)
+    check_memory(experiment)
+    return experiment, note
+
+
 def test_it_lies_beside_the_learner_as_long_as_there_is_room(machine):
-    experiment = experiment_of()
     machine(gpu=9.5)
+    experiment, note = begun()
     assert replay_host(experiment) is None
+    assert note == ""
     assert placed_memory_line(experiment).endswith("= 4.2 MiB")
-    check_memory(experiment)
+    assert machine_facts_of(experiment)["batches_drawn_by"] == "the device that learns"
+
+
+def test_a_run_that_begins_without_room_there_has_it_in_host_memory(machine):
     machine(gpu=9)
+    experiment, note = begun()
     assert replay_host(experiment) is CPU
-    check_memory(experiment)
-    words = "= 4.2 MiB, in host memory: the 9 MiB of the device that learns have room for 96,5"
-    assert words in placed_memory_line(experiment)
-    machine(gpu=9, host=9)
-    with pytest.raises(MachineError, match=r"does not fit into memory: 9 MiB are available"):
-        check_memory(experiment)
-
-
-def test_it_lies_in_the_host_s_memory_where_that_is_wanted(machine):
-    experiment = experiment_of(replay_device="cpu")
-    machine(gpu=1_000)
-    assert replay_host(experiment) is CPU
+    # That is stored, so that it stays there.
+    assert experiment.settings.training.replay_device == "cpu"
     assert placed_memory_line(experiment).endswith("= 4.2 MiB, in host memory")
-    assert machine_facts_of(experiment)["replay_device"] == "cpu"
+    assert "in the 9 MiB that JAX may take of the device that learns there is room for 96,5" in note
+    assert re.fullmatch(r"the CPU in \d+ threads", machine_facts_of(experiment)["batches_drawn_by"])
+
+
+@pytest.mark.parametrize(
+    ("gpu", "host", "wanted", "words"),
+    [
+        # Whether it began on a larger GPU, or with a smaller budget.
+        (9, 1_000, "auto", r"into the GPU's memory: 9 .* at most, or in host memory 10,7.*: give"),
+        (9, 8, "cpu", r"into host memory: 8 MiB .* be 85,7.. at most; in the GPU's memory 96,5"),
+    ],
+)
+def test_a_buffer_that_does_not_fit_says_where_more_fits(machine, gpu, host, wanted, words):
+    machine(gpu=gpu, host=host)
+    with pytest.raises(MachineError, match=words):
+        check_memory(experiment_of(replay_device=wanted))
+
+
+def test_it_lies_in_host_memory_where_that_is_wanted(machine):
+    machine(gpu=1_000)
+    experiment, note = begun(replay_device="cpu")
+    assert replay_host(experiment) is CPU
+    assert note == ""
     machine(gpu=1_000, has_cpu=False)
-    with pytest.raises(SettingError, match="JAX_PLATFORMS keeps JAX from the CPU: unset it, or"):
-        replay_host(experiment)
+    with pytest.raises(MachineError, match="JAX_PLATFORMS keeps JAX from the CPU: unset it, or"):
+        begun(replay_device="cpu")
+    # What only reads such a run takes the place that there is.
+    assert replay_host(experiment) is None
 
 
-def test_without_the_cpu_a_buffer_that_is_too_large_is_refused(machine):
+def test_where_jax_is_kept_from_the_cpu_the_reason_is_told(machine):
     machine(gpu=9, has_cpu=False)
-    with pytest.raises(MachineError, match="replay_capacity can be 96,5"):
-        check_memory(experiment_of())
+    with pytest.raises(
+        MachineError, match=r"96,5.. at most; JAX_PLATFORMS keeps JAX from host mem"
+    ):
+        begun()
 
 
-def test_where_the_cpu_learns_there_is_one_place(monkeypatch):
+def test_a_loop_on_the_device_has_its_buffer_there(machine):
+    settings = Settings().with_changes(source="device", replay_capacity=1_000).resolved()
+    experiment = in_memory.experiment_of("frankrl/CartPole-functional-v0", settings, seed=0)
+    machine(gpu=0.01)
+    assert with_place(experiment).note == ""
+    with pytest.raises(MachineError, match="with source host the buffer lies in host memory"):
+        check_memory(experiment)
+    settings = settings.with_changes(replay_device="cpu")
+    with pytest.raises(SettingError, match="one program on the device that learns: leave"):
+        check_place(dataclasses.replace(experiment, settings=settings))
+
+
+def test_where_the_cpu_learns_there_is_one_place():
     for wanted in ("auto", "cpu"):
-        experiment = experiment_of(replay_device=wanted)
+        experiment, note = begun(replay_device=wanted)
         assert replay_host(experiment) is None
-        assert "replay_device" not in machine_facts_of(experiment)
+        assert experiment.settings.training.replay_device == wanted
+        assert note == ""
+        assert "batches_drawn_by" not in machine_facts_of(experiment)
     assert replay_place.host_device() == jax.devices()[0]
+    settings = Settings().with_changes(replay_device="cpu").resolved()
+    spec = describe("frankrl/CartPole-functional-v0", {})
+    assert with_source(settings, spec, in_actors=False).environment.source == "device"
 
 
 @pytest.mark.parametrize(
     "kind",
     [
-        "prioritised",
+        pytest.param("prioritised", marks=pytest.mark.as_compiled_for_users),
         *(
             pytest.param(kind, marks=pytest.mark.slow)
             for kind in ("uniform", "memory", "frames", *OF_DATA)
@@ -125,6 +180,11 @@ def test_on_two_devices_everything_is_as_on_one(kind, tmp_path):
     assert len(beside["td_errors"]) > 1
     assert elsewhere == beside
     assert beside["warned"] == []
-    assert told["resumed"] == {"files": beside["files"], "marks": []}
+    first = told["first"]
+    assert first["warned"] == []
+    assert told["resumed"] == {"files": beside["files"], "marks": []} | first
     # A processor of another kind may draw other bits; this one does not, but that is not known.
-    assert told["moved"]["marks"] == ["replay_device was 'cpu' and is not there"]
+    mark = r"batches_drawn_by was 'the CPU in \d+ threads' and is 'the device that learns'"
+    (told_mark,) = told["moved"].pop("marks")
+    assert re.fullmatch(mark, told_mark)
+    assert told["moved"] == {"files": beside["files"]} | first

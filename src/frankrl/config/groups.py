@@ -407,8 +407,9 @@ class TrainingSettings(Checked):
     """Where updates are computed; auto: on JAX's default device, such as a GPU, if updates are
     large enough to be faster there, else on the CPU. The first run of a process decides for all."""
     replay_device: Literal["auto", "cpu"] = option("auto", belongs_to=_REPLAY)
-    """Where the replay buffer lies. auto: on the device that learns, or in host memory where that
-    device has no room for it. cpu: in host memory, from where batches are sent to the device."""
+    """Where the replay buffer lies. auto: on the device that learns, or in host memory if that
+    device has no room for it when the run begins. cpu: in host memory, from where batches are sent
+    to the device that learns."""
     acting: Literal["auto", "host", "device"] = "auto"
     """Where actions are computed: on the host with NumPy, or on the learner's device in a compiled
     call; auto: on the host for networks of dense layers."""

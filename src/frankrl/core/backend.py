@@ -35,7 +35,7 @@ opened on a GPU on which a run is training."""
 
 _FLAGS, _SAME_BITS = "XLA_FLAGS", "--xla_gpu_deterministic_ops"
 
-_ONLY_COMPILING = "any: they only compile for a GPU"
+_ONLY_COMPILING = "any: they compile for a GPU, or draw batches for it"
 
 _found = "unknown: JAX was in use before Frank"
 _held_to_cpu = False

@@ -189,8 +189,8 @@ FUNCTIONAL: dict[str, str] = {
     "frankrl/MountainCar-functional-v0": "MountainCar-v0",
     "frankrl/NineSquares-functional-v0": "frankrl/NineSquares-v0",
 }
-"""Environments that are functions, and the ordinary ones whose settings they share. All seeds of an
-arm are one program there."""
+"""Environments that are functions, and the ordinary ones whose settings they share but for
+`_OF_FUNCTIONAL`. All seeds of an arm are one program there."""
 _OF_FUNCTIONAL: dict[str, Any] = {"hidden_widths": (32, 32), "batch_size": 32}
 """So that a hundred seeds of an arm take minutes on one core: a third of the time of 64 × 64 units
 and batches of 64."""

@@ -37,7 +37,7 @@ from frankrl.runs import (
 )
 from frankrl.training import Experiment, TrainState
 from frankrl.training.preflight import check_copy
-from frankrl.training.replay_place import machine_facts_of
+from frankrl.training.replay_place import as_it_lay, machine_facts_of
 from frankrl.training.resuming import newest_spec
 
 
@@ -88,13 +88,15 @@ def reopen(
         start_backend(on_cpu=cost.surroundings.get("accelerator") == "cpu")
         # Only a run whose checkpoint is right has its environment made.
         check_settings_code(folder, ("network", "torso", "optimiser"))
-        start = read_start(folder, cost.first_tick)
+        start = read_start(folder, cost.first_tick, cost.surroundings)
         check_code(folder, LEARNING)
         if is_absent(description.env_id):
             spec = newest_spec(folder)
         else:
             spec = describe_for(description.env_id, settings)
-    experiment = Experiment.of(settings, spec, description.seed, description.data)
+    experiment = as_it_lay(
+        Experiment.of(settings, spec, description.seed, description.data), cost.surroundings
+    )
     changes = differences(cost.surroundings, all_versions(settings) | machine_facts_of(experiment))
     for change in changes:
         warn(f"the update may differ in its last bits from the run, because {shown(change)}")

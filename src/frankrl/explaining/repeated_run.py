@@ -1,6 +1,8 @@
 """What a run is repeated from: the state, the environments, or the actors, at a checkpoint."""
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from frankrl.core.errors import RunFolderError
 from frankrl.core.text import shown
@@ -23,13 +25,20 @@ from frankrl.training.data import restored_data
 from frankrl.training.device.batch import rounds_in_lane
 from frankrl.training.device.rounds import device_rounds
 from frankrl.training.initial import initial_params
+from frankrl.training.replay_place import as_it_lay
 from frankrl.training.resuming import Found, read_checkpoint, stored_spec
 from frankrl.training.stepping import Stepping, on_device, on_host
 
 
-def read_start(folder: RunFolder, ticks: int) -> Found | None:
+def read_start(folder: RunFolder, ticks: int, facts: Mapping[str, Any]) -> Found | None:
     """The checkpoint at a tick of the clock, by its own description of the environment; None at the
-    beginning."""
+    beginning.
+
+    Args:
+        folder: the run.
+        ticks: of its clock.
+        facts: of the process that went on from there; they say where the replay buffer lies.
+    """
     if not ticks:
         return None
     description = folder.description
@@ -40,6 +49,7 @@ def read_start(folder: RunFolder, ticks: int) -> Found | None:
         )
     spec = stored_spec(folder, load_checkpoint(checkpoint, {}).info)
     experiment = Experiment.of(description.settings, spec, description.seed, description.data)
+    experiment = as_it_lay(experiment, facts)
     return read_checkpoint(folder, experiment, checkpoint)
 
 

@@ -15,8 +15,8 @@ from frankrl.runs import RunDescription, RunFolder, all_versions, machine_facts
 from frankrl.runs.group import RunGroup
 from frankrl.seeds.standing import newest_intact, where_runs_stand
 from frankrl.training import Event, Experiment, Finished, Stop, Trainer
-from frankrl.training.begun import compiled_init
 from frankrl.training.device.batch import SeedBatch
+from frankrl.training.initial_state import compiled_init
 from frankrl.training.rounds import Round
 from frankrl.training.session import write_report
 from frankrl.training.state import TrainState

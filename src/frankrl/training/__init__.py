@@ -1,6 +1,5 @@
 """Training: acting and learning in rounds, with evaluations, metrics and checkpoints."""
 
-from frankrl.training.begun import init_train_state
 from frankrl.training.events import (
     Checkpointed,
     EnvironmentRestarted,
@@ -14,6 +13,7 @@ from frankrl.training.events import (
     Solved,
     Stop,
 )
+from frankrl.training.initial_state import init_train_state
 from frankrl.training.rounds import Round, rounds
 from frankrl.training.state import Experiment, TrainState
 from frankrl.training.trainer import Trainer

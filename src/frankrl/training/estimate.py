@@ -252,6 +252,8 @@ def _experiment(experiment: Experiment, dataset: DataSet, updates: int, seed: in
 def _settings(run: Settings, dataset: DataSet, updates: int) -> Settings:
     """The run's settings, with those of the fit."""
     alone = run.with_changes(algorithm="dqn", dataset=str(dataset.folder), demonstration_share=0.0)
+    # The updates and the data are one program.
+    alone = alone.with_changes(replay_device="auto")
     values, wanted = alone.values(), _FITTED | {"total_updates": updates}
     if run.network.q_function == "table":
         wanted |= {"learning_rate": _TABLE_RATE}

@@ -147,8 +147,14 @@ class _Parts(NamedTuple):
 
 
 def _output(stored: Stored, sample: Sample | None, updated: _Updated) -> LearnerOutput:
-    leaves = jax.tree.leaves((updated.learner, *stored))
-    return LearnerOutput(leaves, *updated[1:5], sample)
+    return LearnerOutput(
+        leaves=jax.tree.leaves((updated.learner, *stored)),
+        params=updated.params,
+        eval_params=updated.eval_params,
+        metrics=updated.metrics,
+        td_errors=updated.td_errors,
+        sample=sample,
+    )
 
 
 @functools.lru_cache(maxsize=8)

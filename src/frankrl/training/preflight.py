@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import jax
 from gymnasium import spaces
@@ -18,6 +17,7 @@ from frankrl.experience.normaliser import is_normalised
 from frankrl.training.replay_place import (
     Device,
     data_fit,
+    host_device,
     learning_device,
     memory_of,
     most_that_fit,
@@ -122,9 +122,10 @@ def check_memory(experiment: Experiment) -> None:
             check_data(experiment)
         if experiment.replay.most_transitions > most:
             raise MachineError(
-                f"the {memory_line(experiment)} does not fit into memory: {in_bytes(there)} are "
-                "available, and the buffer is copied once where episodes turn out to be short; "
-                f"replay_capacity can be {most:,} at most"
+                f"the {memory_line(experiment)} does not fit into {_place(experiment)}: "
+                f"{in_bytes(there)} are available, and the buffer is copied once where episodes "
+                f"turn out to be short; replay_capacity can be {most:,} at most"
+                f"{_elsewhere(experiment)}"
             )
     check_network(experiment)
     if (there := _memory()) is None:
@@ -298,6 +299,30 @@ def _memory_of_replay(experiment: Experiment) -> int | None:
     return memory_of(replay_host(experiment) or learning_device())
 
 
+def _place(experiment: Experiment) -> str:
+    """Where the replay buffer is to lie, in words."""
+    if host_device() == learning_device():
+        return "memory"
+    return "the GPU's memory" if replay_host(experiment) is None else "host memory"
+
+
+def _elsewhere(experiment: Experiment) -> str:
+    """Where else a replay buffer that does not fit could lie, the end of a sentence."""
+    learner, host = learning_device(), host_device()
+    if host == learner:
+        return ""
+    if host is None:
+        return "; JAX_PLATFORMS keeps JAX from host memory: unset it, or add cpu to it"
+    if experiment.settings.environment.source == "device":
+        return ", or with source host the buffer lies in host memory"
+    other = host if replay_host(experiment) is None else learner
+    memory = memory_of(other)
+    most = 0 if memory is None else max(0, most_that_fit(experiment, memory))
+    if other == host:
+        return f", or in host memory {most:,}: give {option('replay_device', 'cpu')}"
+    return f"; in the GPU's memory {most:,}"
+
+
 def _bytes_by_device(state: TrainState) -> dict[Device, int]:
     """Bytes of the arrays that a second copy of a run's state takes, by where they lie."""
     found: dict[Device, int] = {}
@@ -307,7 +332,7 @@ def _bytes_by_device(state: TrainState) -> dict[Device, int]:
     return found
 
 
-def _free_memory(device: Any) -> int | None:
+def _free_memory(device: Device) -> int | None:
     """Memory that a device of JAX still has, as far as it is known. [bytes]"""
     if device.platform == "cpu":
         return memory_of(device)

@@ -51,7 +51,7 @@ from frankrl.training.preflight import (
     check_threshold,
 )
 from frankrl.training.remote import MakeSource
-from frankrl.training.replay_place import machine_facts_of
+from frankrl.training.replay_place import check_place, machine_facts_of, with_place
 from frankrl.training.resuming import newest_spec
 from frankrl.training.update_time import belongs_on_cpu
 from frankrl.training.where import with_source
@@ -116,6 +116,7 @@ def prepare(
         data=dataset and origin_of(dataset),
         spec=spec,
     )
+    experiment, note = with_place(experiment)
     check_memory(experiment)
     check_disk(path, experiment)
     check_threshold(settings, experiment.spec)
@@ -140,12 +141,14 @@ def prepare(
         started=started,
     )
     if dataset is None:
-        return begin(make_source=make_source)
+        training = begin(make_source=make_source)
+        training.notes += [note] * bool(note)
+        return training
     data = read_data(dataset, experiment)
     if settings.is_offline:
         make_source = data.make_source
     training = begin(make_source=make_source, make_state=data.make_state)
-    training.notes.append(data.note)
+    training.notes += [*[note] * bool(note), data.note]
     if is_absent(env_id) and settings.sequences is not None:
         training.notes.append(
             "nothing will tell what the policy is worth: a network with memory is not estimated "
@@ -307,6 +310,7 @@ def checked_experiment(
         experiment = Experiment.of(settings, spec, seed, data)
         start_backend(on_cpu=belongs_on_cpu(experiment, num_seeds))
     check_device(settings)
+    check_place(experiment)
     return experiment
 
 

@@ -4,12 +4,14 @@ With a GPU the buffer lies in its memory, where reading a batch takes no transfe
 large for it lies in the host's: batches are then drawn there, and sent to the GPU.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 
-from frankrl.core.errors import MachineError
+from frankrl.core.backend import visible_cpus
+from frankrl.core.errors import MachineError, SettingError
 from frankrl.core.system import available_memory
 from frankrl.runs import machine_facts
 from frankrl.training.sizes import bytes_each, data_bytes, in_bytes, memory_line
@@ -18,14 +20,28 @@ from frankrl.training.state import Experiment
 _LARGEST_SHARE = 0.45
 """Share of the available memory that the buffer may take. Saving and restoring it take 0.3 GiB
 besides, whatever its size (docs/benchmarks/data.md); room for more episode ends means a copy."""
+_DRAWN_BY = "batches_drawn_by"
 
 Device = Any
 """One of `jax.devices()`, whose type JAX does not name for type checkers."""
 _T = TypeVar("_T")
 
 
+class Placed(NamedTuple):
+    """A run whose replay buffer has its place."""
+
+    experiment: Experiment
+    note: str
+    """Why it lies in host memory, a line for people; empty if it does not, or as the run was
+    told."""
+
+
 def memory_of(device: Device) -> int | None:
-    """Memory available to a run on a device, as far as it is known. [bytes]"""
+    """Memory available to a run on a device, as far as it is known. [bytes]
+
+    Of a GPU it is what JAX may take: three quarters of what was free when JAX started, unless
+    `XLA_PYTHON_CLIENT_MEM_FRACTION` is set.
+    """
     if device.platform == "cpu":
         return available_memory()
     return (device.memory_stats() or {}).get("bytes_limit")
@@ -60,29 +76,60 @@ def data_fit(needed: int, memory: int) -> bool:
     return needed <= memory * _LARGEST_SHARE
 
 
+def check_place(experiment: Experiment) -> None:
+    """Refuse a place of the replay buffer that there is not.
+
+    Raises:
+        SettingError: `replay_device` is cpu, and the environment is stepped where the updates are
+            done.
+        MachineError: `replay_device` is cpu, and `JAX_PLATFORMS` keeps JAX from the CPU.
+    """
+    settings, host = experiment.settings, host_device()
+    if settings.training.replay_device == "auto" or learning_device() == host:
+        return
+    if settings.environment.source == "device":
+        raise SettingError(
+            "replay_device is 'cpu', but the loop of a functional environment is one program on "
+            "the device that learns: leave replay_device out, or begin a run with source host"
+        )
+    if host is None:
+        raise MachineError(
+            "replay_device is 'cpu', but JAX_PLATFORMS keeps JAX from the CPU: unset it, or set "
+            "replay_device to auto"
+        )
+
+
+def with_place(experiment: Experiment) -> Placed:
+    """The experiment of a run that begins, in which `replay_device` auto has become cpu if the
+    buffer does not fit beside the learner. A run stores that, so that it stays where it is."""
+    settings, learner, host = experiment.settings, learning_device(), host_device()
+    may_move = settings.training.replay_device == "auto" and settings.environment.source != "device"
+    if experiment.buffer is None or not may_move or host in (None, learner):
+        return Placed(experiment, "")
+    if (memory := memory_of(learner)) is None:
+        return Placed(experiment, "")
+    most = max(0, most_that_fit(experiment, memory))
+    if experiment.replay.most_transitions <= most:
+        return Placed(experiment, "")
+    settings = settings.with_changes(replay_device="cpu")
+    why = (
+        f"the replay buffer lies in host memory: in the {in_bytes(memory)} that JAX may take of "
+        f"the device that learns there is room for {most:,} transitions"
+    )
+    return Placed(replace(experiment, settings=settings), why)
+
+
 def replay_host(experiment: Experiment) -> Device | None:
     """JAX's device of the host if the buffer lies in the host's memory while another device learns.
 
     Returns:
         None if the buffer lies where the updates are done, or there is none.
-
-    Raises:
-        MachineError: `replay_device` is cpu, and `JAX_PLATFORMS` keeps JAX from the CPU.
     """
-    settings = experiment.settings
-    learner, host = learning_device(), host_device()
+    settings, host = experiment.settings, host_device()
+    is_elsewhere = settings.training.replay_device == "cpu" and host != learning_device()
     # What is one compiled program has all its arrays on one device.
-    if experiment.buffer is None or settings.environment.source == "device" or learner == host:
-        return None
-    wanted = settings.training.replay_device == "cpu"
-    if host is None and wanted:
-        raise MachineError(
-            "replay_device is 'cpu', but JAX_PLATFORMS keeps JAX from the CPU: unset it, or leave "
-            "replay_device out"
-        )
-    memory = memory_of(learner)
-    fits = memory is None or experiment.replay.most_transitions <= most_that_fit(experiment, memory)
-    return host if wanted or not fits else None
+    on_device = settings.environment.source == "device"
+    return None if experiment.buffer is None or on_device or not is_elsewhere else host
 
 
 def made_in_place(experiment: Experiment, make: Callable[[], _T]) -> _T:
@@ -101,23 +148,26 @@ def made_in_place(experiment: Experiment, make: Callable[[], _T]) -> _T:
 
 
 def machine_facts_of(experiment: Experiment) -> dict[str, str | int]:
-    """Facts about the machine that may affect the bits of a run, and the processor that draws its
-    batches if another one learns."""
-    place = {} if replay_host(experiment) is None else {"replay_device": "cpu"}
-    return machine_facts() | place
+    """Facts about the machine that may affect the bits of a run; where there is more than one
+    processor, also by which batches are drawn."""
+    facts = machine_facts()
+    if experiment.buffer is None or learning_device() == host_device():
+        return facts
+    if replay_host(experiment) is None:
+        return facts | {_DRAWN_BY: "the device that learns"}
+    return facts | {_DRAWN_BY: f"the CPU in {visible_cpus()} threads"}
+
+
+def as_it_lay(experiment: Experiment, facts: Mapping[str, Any]) -> Experiment:
+    """The experiment with its buffer where it lay in a process of these facts."""
+    if experiment.buffer is None:
+        return experiment
+    lay_in_host_memory = str(facts.get(_DRAWN_BY, "")).startswith("the CPU")
+    place = "cpu" if lay_in_host_memory else "auto"
+    return replace(experiment, settings=experiment.settings.with_changes(replay_device=place))
 
 
 def placed_memory_line(experiment: Experiment) -> str:
-    """The memory of the replay buffer and where it lies if not beside the learner, in words."""
-    line = memory_line(experiment)
-    if replay_host(experiment) is None:
-        return line
-    if experiment.settings.training.replay_device == "cpu":
-        return f"{line}, in host memory"
-    memory = memory_of(learning_device())
-    assert memory is not None, "it was found to be too small"
-    most = max(0, most_that_fit(experiment, memory))
-    return (
-        f"{line}, in host memory: the {in_bytes(memory)} of the device that learns have room for "
-        f"{most:,} transitions"
-    )
+    """The memory of the replay buffer, and where it lies if not beside the learner, in words."""
+    where = "" if replay_host(experiment) is None else ", in host memory"
+    return memory_line(experiment) + where

@@ -44,7 +44,7 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
     """Train without end, one round at a time.
 
     A round steps every environment `vector_steps_per_round` times, adds the steps to the buffer
-    and starts the updates that are due, in one compiled call that runs in the background. With
+    and starts the updates that are due, in a compiled call that runs in the background. With
     `overlap`, the next round acts with the parameters from before that call and does not wait
     for it; without, it waits.
 
@@ -60,10 +60,11 @@ def rounds(experiment: Experiment, source: Source, state: TrainState) -> Iterato
     ticks, done = state.ticks, state.updates
     assert state.replay is not None, "PQN has no replay buffer, and runs on the device alone"
     room = None if settings.is_offline else EndingRoom(experiment.replay, state.replay)
-    host, learner = replay_host(experiment), state.learner
+    learner, host = state.learner, replay_host(experiment)
     if host is not None:
-        # What is sent there is bound to it, and a learner that is not would be compiled for twice.
-        learner = jax.device_put(learner, learning_device())
+        # What is sent there is bound to it, and what is not would be compiled for twice.
+        weights = (learner, behaviour_params, params)
+        learner, behaviour_params, params = jax.device_put(weights, learning_device())
     # Flattening the state's records in each call would cost more than a small update.
     leaves, structure = jax.tree.flatten((learner, state.replay, state.demonstrations))
     # Another optimiser, or a changed one, may stand under a name of the user's own in a later run.

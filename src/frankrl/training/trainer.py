@@ -19,11 +19,11 @@ from frankrl.core.numerics import own_numerics, stepped
 from frankrl.core.types import Params
 from frankrl.datasets import DataSet
 from frankrl.runs import RunDescription, RunFolder, tidy_checkpoints
-from frankrl.training.begun import init_train_state
 from frankrl.training.device.rounds import device_rounds
 from frankrl.training.evaluation import Evaluation
 from frankrl.training.events import Checkpointed, Evaluated, Event, Finished, SavingFailed, Solved
 from frankrl.training.initial import InitialWeights
+from frankrl.training.initial_state import init_train_state
 from frankrl.training.journal import Journal
 from frankrl.training.marks import Marks
 from frankrl.training.parts import make_parts

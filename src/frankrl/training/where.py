@@ -52,8 +52,6 @@ def _settings_of_host(settings: Settings, spec: EnvironmentSpec) -> Iterator[str
         yield "asynchronous_actors step them in processes: leave one of the two out"
     if settings.has_demonstrations:
         yield "what a data set holds is put into batches on the host: leave one of the two out"
-    if settings.training.replay_device == "cpu":
-        yield "replay_device cpu draws batches on the host: leave one of the two out"
     if environment.backend == "envpool":
         yield "backend envpool steps them on the host: set backend to gymnasium"
     for name in ("normalize_observations", "normalize_rewards"):
