@@ -19,6 +19,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
+def begun_with(stored: "Settings", settings: "Settings") -> bool:
+    """Whether a run with these stored settings is one of these; it has chosen for each `auto`."""
+    theirs, ours = stored.values(), settings.resolved().values()
+    return all(theirs[name] == value or value == "auto" for name, value in ours.items())
+
+
 def made_with(tables: dict[str, Any], settings: "Settings") -> bool:
     """Whether a row's settings mean the same today; those that are newer had their defaults."""
     from frankrl.config import Settings

@@ -1,7 +1,8 @@
 """Atari games on a GPU: speed, Pong from the start of the process, and the same bits.
 
-`python -m benchmarks atari` takes less than ten minutes on one H100 or H200 with 16 CPUs. It needs
-`pip install '.[atari]'` and JAX for the GPU. It does three things, each in processes of its own:
+`python -m benchmarks atari` takes about ten minutes by estimate on one H100 or H200 with 16 CPUs.
+It needs `pip install '.[atari]'` and JAX for the GPU. It does three things, each in processes of
+its own:
 
 - **bits**: two short runs, each with an empty cache of compiled code, one that is stopped in the
   middle and continued, and one with its replay buffer in host memory; the first three must end

@@ -23,6 +23,7 @@ import numpy as np
 import tyro
 
 import frankrl
+from benchmarks import begun_with
 from benchmarks.peers.command import facts, write_results
 from frankrl.config import Settings
 from frankrl.config.presets import load_preset
@@ -131,9 +132,8 @@ def is_finished(run: Path, job: Job, env_steps: int) -> bool:
         description = RunFolder.open(run).description
     except FrankError:
         return False
-    wanted = settings_of(env_steps).with_changes(source="device").resolved()
     is_it = (description.env_id, description.seed) == (job.env_id, job.seed)
-    if not is_it or description.settings != wanted:
+    if not is_it or not begun_with(description.settings, settings_of(env_steps)):
         sys.exit(f"{run} is another run: remove it, or name another folder with --runs")
     return (run / "report.json").exists()
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from benchmarks import made_with, read_rows
+from benchmarks import begun_with, made_with, read_rows
 from frankrl.config import Settings
 from frankrl.config.presets import load_preset
 from frankrl.core.errors import FrankError
@@ -179,8 +179,8 @@ def _can_go_on(study: Study, run: Path) -> bool:
         folder = RunFolder.open(run)
     except FrankError:
         return False
-    settings = study.settings().resolved()
-    return folder.description.settings == settings and bool(list_checkpoints(folder.checkpoints))
+    is_it = begun_with(folder.description.settings, study.settings())
+    return is_it and bool(list_checkpoints(folder.checkpoints))
 
 
 def _told(words: list[str]) -> dict:

@@ -61,7 +61,8 @@ def test_an_interrupted_run_goes_on_if_it_has_a_checkpoint_and_the_settings_of_t
     changes, has_checkpoint, goes_on, tmp_path
 ):
     study = STUDIES["minatar-breakout"]
-    settings = study.settings().with_changes(**changes).resolved()
+    # A run stores where its environments are stepped.
+    settings = study.settings().with_changes(source="host", **changes).resolved()
     path = tmp_path / "run"
     folder = RunFolder.create(path, RunDescription(study.env_id, study.preset, 3, settings))
     if has_checkpoint:
