@@ -5,13 +5,15 @@
 plays 100 games in pgx's form and, as a check by other people's code, 100 in MinAtar's own. It needs
 `pip install pgx pgx-minatar minatar`.
 
-A run that is finished in the folder of runs is not trained again, and one that was stopped goes on,
-so the study can be interrupted.
+Results are kept in a JSON-lines file, each with its settings; what is in it with the settings of
+today is not measured again. A run that was stopped goes on, and one that is finished in the folder
+of runs is only played, so the study can be interrupted.
 """
 
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,8 +25,8 @@ import numpy as np
 import tyro
 
 import frankrl
-from benchmarks import begun_with
-from benchmarks.peers.command import facts, write_results
+from benchmarks import begun_with, made_with, read_rows
+from benchmarks.peers.command import facts
 from frankrl.config import Settings
 from frankrl.config.presets import load_preset
 from frankrl.core.errors import FrankError
@@ -61,8 +63,8 @@ class Options:
     """Runs at the same time."""
     runs: Path = Path("runs/pqn")
     """Folder of the runs."""
-    results: Path = Path("benchmarks/results/pqn.json")
-    """Where results are written, in place of older ones."""
+    results: Path = Path("benchmarks/results/pqn.jsonl")
+    """Where results are kept, one JSON object a run."""
 
 
 class Job(NamedTuple):
@@ -88,13 +90,28 @@ def settings_of(env_steps: int) -> Settings:
 
 
 def main(options: Options) -> None:
-    """Do what is left, write what was found, and print the table."""
+    """Do what is left, and print the table."""
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    wanted = settings_of(options.env_steps)
+    known = {
+        Job(row["game"], row["seed"]): row
+        for row in read_rows(options.results)
+        if made_with(row["settings"], wanted)
+    }
     jobs = [Job(game, seed) for seed in options.seeds for game in options.games]
+    missing = [job for job in jobs if job not in known]
+    others, one_writer = facts() | {"settings": wanted.to_tables()}, threading.Lock()
+
+    def do(job: Job) -> dict[str, Any]:
+        row = measured(options, job)
+        print(json.dumps(row), flush=True)
+        with one_writer, options.results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row | others) + "\n")
+        return row
+
     with ThreadPoolExecutor(options.at_once) as pool:
-        rows = list(pool.map(lambda job: measured(options, job), jobs))
-    results = facts() | {"preset": _PRESET, "env_steps": options.env_steps, "rows": rows}
-    write_results(options.results, results)
-    print(table(rows))
+        known |= dict(zip(missing, pool.map(do, missing), strict=True))
+    print(table([known[job] for job in jobs]))
 
 
 def measured(options: Options, job: Job) -> dict[str, Any]:
@@ -106,7 +123,7 @@ def measured(options: Options, job: Job) -> dict[str, Any]:
     report = json.loads((run / "report.json").read_text("utf-8"))
     returns = np.array(report["evaluation"]["returns"])
     official = official_returns(run, job, options.episodes)
-    row = {
+    return {
         "game": job.game,
         "seed": job.seed,
         "env_steps": report["env_steps"],
@@ -118,8 +135,6 @@ def measured(options: Options, job: Job) -> dict[str, Any]:
         "official_std": float(official.std()),
         "episodes": [len(returns), len(official)],
     }
-    print(json.dumps(row), flush=True)
-    return row
 
 
 def is_finished(run: Path, job: Job, env_steps: int) -> bool:
