@@ -7,8 +7,7 @@
 - `<!-- frank: warnings -->` becomes what the dashboard's own page says of its warnings;
 - `<!-- frank: explain -->` becomes what `frank explain` prints;
 - `<!-- frank: dependencies GROUP -->` becomes a table of packages that Frank asks for;
-- `<!-- claim: NAME -->` becomes the table and the figure that `frank experiment NAME` wrote, and
-  `<!-- claim: functional/NAME -->` those with a hundred seeds, by `python -m benchmarks claims`;
+- `<!-- claim: NAME -->` becomes the table and the figure that `frank experiment NAME` wrote;
 - `<!-- differs: NAME from ARM -->` becomes what differs in it clearly from one of its arms;
 - `<!-- walk: NAME -->` becomes a part of the page "Step by step" (`walk.py`);
 - `<!-- source: MODULE.NAME -->` becomes that function or class, folded away;
@@ -50,8 +49,8 @@ from frankrl.core.figures import figure  # noqa: E402
 
 _VALUE = re.compile(r"<!-- value: (?P<preset>[\w.-]+)\.(?P<setting>\w+) -->")
 _WRITTEN_HERE = re.compile(r"^.*<!-- frank: (?P<name>[^>]+?) -->$", re.MULTILINE)
-_CLAIM = re.compile(r"^.*<!-- claim: (?P<name>[\w/]+) -->$", re.MULTILINE)
-_DIFFERS = re.compile(r"^.*<!-- differs: (?P<name>[\w/]+) from (?P<base>[^>]+?) -->$", re.MULTILINE)
+_CLAIM = re.compile(r"^.*<!-- claim: (?P<name>\w+) -->$", re.MULTILINE)
+_DIFFERS = re.compile(r"^.*<!-- differs: (?P<name>\w+) from (?P<base>[^>]+?) -->$", re.MULTILINE)
 _WALK = re.compile(r"^.*<!-- walk: (?P<name>[^>]+?) -->$", re.MULTILINE)
 _SOURCE_OF = re.compile(r"^.*<!-- source: (?P<name>[\w.]+) -->$", re.MULTILINE)
 _PAGE_OF = re.compile(r"^.*<!-- page: (?P<name>[\w.]+) -->$", re.MULTILINE)
@@ -150,15 +149,11 @@ def _dependencies(group: str) -> str:
 
 
 def _claim(name: str) -> str:
-    """What an experiment found, as its command wrote it, without the sentence at its end.
-
-    That of a folder stands below another one's, which has the claim already.
-    """
+    """What an experiment found, as its command wrote it, without the sentence at its end."""
     written = (_CLAIMS / f"{name}.md").read_text("utf-8").rstrip()
     claim, _, tables = written.partition("\n\n")
     table, _, _ = tables.rpartition("\n\n")
-    begun = "" if "/" in name else f"The claim: *{claim}*\n\n"
-    return f"{begun}{table}\n\n![The returns of every arm](claims/{name}.png)"
+    return f"The claim: *{claim}*\n\n{table}\n\n![The returns of every arm](claims/{name}.png)"
 
 
 def _differing(name: str, base: str) -> str:

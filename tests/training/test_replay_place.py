@@ -16,7 +16,7 @@ from offline_data import random_episodes, write
 from frankrl.config import Settings
 from frankrl.core.errors import MachineError, SettingError
 from frankrl.environments import describe
-from frankrl.training import replay_place
+from frankrl.training import estimate, replay_place
 from frankrl.training.preflight import check_memory
 from frankrl.training.replay_place import (
     check_place,
@@ -133,6 +133,12 @@ def test_a_loop_on_the_device_has_its_buffer_there(machine):
     settings = settings.with_changes(replay_device="cpu")
     with pytest.raises(SettingError, match="one program on the device that learns: leave"):
         check_place(dataclasses.replace(experiment, settings=settings))
+
+
+def test_the_data_of_an_estimate_lie_where_its_updates_are_done():
+    run = Settings().with_changes(replay_device="cpu").resolved()
+    fitted = estimate._settings(run, SimpleNamespace(folder="data/some-v0"), 100)
+    assert fitted.training.replay_device == "auto"
 
 
 def test_where_the_cpu_learns_there_is_one_place():

@@ -45,8 +45,8 @@ def compiled_quickly() -> dict[str, Any] | None:
     if jax.default_backend() != "cpu":
         return None
     known = {}
-    for option in (("xla_backend_optimization_level", 0), ("xla_cpu_use_fusion_emitters", False)):
+    for option in ({"xla_backend_optimization_level": 0}, {"xla_cpu_use_fusion_emitters": False}):
         with contextlib.suppress(RuntimeError):
-            jax.jit(lambda: 0, compiler_options=dict([option])).lower().compile()
-            known |= dict([option])
+            jax.jit(lambda: 0, compiler_options=option).lower().compile()
+            known |= option
     return known

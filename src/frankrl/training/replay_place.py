@@ -20,7 +20,9 @@ from frankrl.training.state import Experiment
 _LARGEST_SHARE = 0.45
 """Share of the available memory that the buffer may take. Saving and restoring it take 0.3 GiB
 besides, whatever its size (docs/benchmarks/data.md); room for more episode ends means a copy."""
-_DRAWN_BY = "batches_drawn_by"
+_DRAWN_BY, _LEARNER = "batches_drawn_by", "the device that learns"
+"""A fact about a run where there is more than one processor, and its value if the buffer lies
+beside the learner."""
 
 Device = Any
 """One of `jax.devices()`, whose type JAX does not name for type checkers."""
@@ -154,7 +156,7 @@ def machine_facts_of(experiment: Experiment) -> dict[str, str | int]:
     if experiment.buffer is None or learning_device() == host_device():
         return facts
     if replay_host(experiment) is None:
-        return facts | {_DRAWN_BY: "the device that learns"}
+        return facts | {_DRAWN_BY: _LEARNER}
     return facts | {_DRAWN_BY: f"the CPU in {visible_cpus()} threads"}
 
 
@@ -162,8 +164,7 @@ def as_it_lay(experiment: Experiment, facts: Mapping[str, Any]) -> Experiment:
     """The experiment with its buffer where it lay in a process of these facts."""
     if experiment.buffer is None:
         return experiment
-    lay_in_host_memory = str(facts.get(_DRAWN_BY, "")).startswith("the CPU")
-    place = "cpu" if lay_in_host_memory else "auto"
+    place = "auto" if facts.get(_DRAWN_BY, _LEARNER) == _LEARNER else "cpu"
     return replace(experiment, settings=experiment.settings.with_changes(replay_device=place))
 
 
