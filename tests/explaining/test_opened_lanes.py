@@ -81,6 +81,6 @@ def test_a_run_that_goes_on_alone_once_more_keeps_its_bits_and_gets_no_other_mar
 
 
 def test_an_update_is_refused_whose_lanes_do_not_fit_into_memory(run, monkeypatch):
-    monkeypatch.setattr("frankrl.training.preflight._free_memory", lambda device: 4_000)
+    monkeypatch.setattr("frankrl.training.memory._free_memory", lambda device: 4_000)
     with pytest.raises(MachineError, match=r"of 3 seeds.*open it on a machine with more memory"):
         frankrl.explain(run.path, update=updates_at(run, 128), progress=False)

@@ -6,7 +6,7 @@ from lanes_beside_runs import assert_goes_on_to_the_same_bits, assert_lanes_begi
 import frankrl
 from frankrl.config import Settings
 from frankrl.core.numerics import own_numerics
-from frankrl.training.preflight import lanes_in_memory
+from frankrl.training.memory import lanes_in_memory
 from frankrl.training.preparing import checked_experiment
 
 ENV = "frankrl/CartPole-functional-v0"
@@ -57,7 +57,7 @@ def test_a_group_of_pqn_that_was_killed_goes_on_to_the_same_bits(group, tmp_path
 
 
 def test_more_lanes_of_a_smaller_round_fit_into_memory(monkeypatch):
-    monkeypatch.setattr("frankrl.training.preflight._memory", lambda: 1 << 30)
+    monkeypatch.setattr("frankrl.training.memory._memory", lambda: 1 << 30)
     settings = Settings().with_changes(**SMALL).resolved()
     small = lanes_in_memory(checked_experiment(ENV, settings, 0))
     wide = settings.with_changes(vector_steps_per_round=4096)

@@ -629,7 +629,7 @@ def test_an_action_that_its_mask_forbids_is_refused(step):
 def test_data_that_do_not_fit_into_memory_are_refused_wherever_they_are_read(
     whole, cartpole, monkeypatch
 ):
-    monkeypatch.setattr("frankrl.training.preflight._memory_of_replay", lambda experiment: 10_000)
+    monkeypatch.setattr("frankrl.training.memory._memory_of_replay", lambda experiment: 10_000)
     read = []
     monkeypatch.setattr("frankrl.training.data.whole_episodes", lambda *given: read.append(given))
     experiment = open_network(RunFolder.open(whole)).experiment

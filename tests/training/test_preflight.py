@@ -10,9 +10,10 @@ from frankrl.config import Settings
 from frankrl.config.presets import load_preset, preset_names
 from frankrl.core.errors import SettingError
 from frankrl.environments import describe, describe_for
-from frankrl.training import Experiment, init_train_state, preflight, replay_place
+from frankrl.training import Experiment, init_train_state, memory, preflight, replay_place
+from frankrl.training.memory import check_copy, check_memory
 from frankrl.training.noise import noise_shapes, update_noise
-from frankrl.training.preflight import check_copy, check_device, check_memory
+from frankrl.training.preflight import check_device
 from frankrl.training.sizes import memory_line
 from frankrl.training.update_time import belongs_on_cpu, duration_line, updates_in_round
 
@@ -262,7 +263,7 @@ def test_an_update_is_not_opened_where_a_copy_of_the_state_does_not_fit(monkeypa
 )
 def test_a_gpus_memory_is_free_as_far_as_it_is_not_in_use(device, free, monkeypatch):
     monkeypatch.setattr(replay_place, "available_memory", lambda: 5)
-    assert preflight._free_memory(device) == free
+    assert memory._free_memory(device) == free
 
 
 def test_a_million_transitions_of_an_atari_game_take_at_most_7_2_gigabytes():

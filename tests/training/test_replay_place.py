@@ -17,7 +17,7 @@ from frankrl.config import Settings
 from frankrl.core.errors import MachineError, SettingError
 from frankrl.environments import describe
 from frankrl.training import estimate, replay_place
-from frankrl.training.preflight import check_memory
+from frankrl.training.memory import check_memory
 from frankrl.training.replay_place import (
     check_place,
     machine_facts_of,
@@ -55,7 +55,7 @@ def machine(monkeypatch):
         monkeypatch.setattr(replay_place, "host_device", lambda: CPU if has_cpu else None)
         monkeypatch.setattr(replay_place, "available_memory", lambda: int(host * MIB))
         for name in ("learning_device", "host_device"):
-            monkeypatch.setattr(f"frankrl.training.preflight.{name}", getattr(replay_place, name))
+            monkeypatch.setattr(f"frankrl.training.memory.{name}", getattr(replay_place, name))
 
     return there_are
 

@@ -36,7 +36,7 @@ from frankrl.runs import (
     differences,
 )
 from frankrl.training import Experiment, TrainState
-from frankrl.training.preflight import check_copy
+from frankrl.training.memory import check_copy
 from frankrl.training.replay_place import as_it_lay, machine_facts_of
 from frankrl.training.resuming import newest_spec
 

@@ -26,7 +26,8 @@ from frankrl.seeds.lanes import train_lanes
 from frankrl.seeds.open_files import allow_open_files
 from frankrl.seeds.result import SeedsResult
 from frankrl.training import Experiment
-from frankrl.training.preflight import check_memory, check_threshold, lanes_in_memory
+from frankrl.training.memory import check_memory, lanes_in_memory
+from frankrl.training.preflight import check_threshold
 from frankrl.training.preparing import checked_experiment, file_name_of
 from frankrl.training.where import with_source
 

@@ -19,7 +19,7 @@ from frankrl.replay import ReplayBuffer, ReplayState, WholeEpisodes, filled
 from frankrl.runs import DataOrigin, RunDescription, RunFolder
 from frankrl.runs.group import RunGroup, is_group
 from frankrl.training.initial_state import init_train_state
-from frankrl.training.preflight import check_data
+from frankrl.training.memory import check_data
 from frankrl.training.replay_place import made_in_place
 from frankrl.training.state import Experiment, TrainState
 

@@ -10,7 +10,7 @@ from frankrl.core.types import Params
 from frankrl.runs import RunFolder, check_settings_code, list_checkpoints, load_newest
 from frankrl.runs.no_checkpoint import no_checkpoint
 from frankrl.training.codec import eval_file, most_agent_bytes, statistics_in
-from frankrl.training.preflight import check_weights
+from frankrl.training.memory import check_weights
 from frankrl.training.records import filled
 from frankrl.training.resuming import stored_spec
 from frankrl.training.state import Experiment

@@ -43,11 +43,11 @@ from frankrl.training.data import (
     without_environment,
 )
 from frankrl.training.initial import InitialSource
+from frankrl.training.memory import check_memory
 from frankrl.training.preflight import (
     check_agent,
     check_device,
     check_disk,
-    check_memory,
     check_threshold,
 )
 from frankrl.training.remote import MakeSource
