@@ -72,20 +72,21 @@ def test_a_killed_run_continues_to_the_same_bits(moment, run, tmp_path):
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        (lambda memory: memory * np.nan, DamagedError, "no run has such a memory"),
-        (lambda memory: memory + 2, DamagedError, "no run has such a memory"),
-        (lambda memory: memory[:1], RunFolderError, "memory"),
-        (lambda memory: memory.astype(np.float64), RunFolderError, "memory"),
-        (lambda memory: None, RunFolderError, "memory"),
+        (lambda memory: {"memory": memory * np.nan}, DamagedError, "no run has such a memory"),
+        (lambda memory: {"memory": memory + 2}, DamagedError, "no run has such a memory"),
+        (lambda memory: {"memory": memory[:1]}, RunFolderError, "memory"),
+        (lambda memory: {"memory": memory.astype(np.float64)}, RunFolderError, "memory"),
+        (lambda memory: {}, RunFolderError, "memory"),
     ],
 )
 def test_a_memory_that_no_run_has_is_refused(change, error, words, run):
     opened = open_network(RunFolder.open(run))
     newest = list_checkpoints(RunFolder.open(run).checkpoints)[-1]
     loaded = load_checkpoint(newest, {"collection": 10**6})
-    collection = loaded.tensors["collection"]
-    np.testing.assert_array_equal(memory_of(loaded, opened.experiment), collection["memory"])
-    changed = {**collection, "memory": change(collection["memory"])}
+    collection = dict(loaded.tensors["collection"])
+    memory = collection.pop("memory")
+    np.testing.assert_array_equal(memory_of(loaded, opened.experiment), memory)
+    changed = collection | change(memory)
     with pytest.raises(error, match=words):
         memory_of(loaded._replace(tensors={"collection": changed}), opened.experiment)
 

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from frankrl.core import system
+from frankrl.core.arrays_file import arrays_of
 from frankrl.core.errors import DamagedError, RunFolderError
 from frankrl.runs.checkpoint_folder import list_checkpoints
 from frankrl.runs.chunks import CHUNK_SUFFIX, HeldChunks, compressed, decompressed
@@ -353,7 +352,6 @@ def _parsed(content: bytes, path: Path) -> dict[str, Any]:
 
 def _arrays(content: bytes, path: Path) -> Tensors:
     try:
-        return load_safetensors(content)
-    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
-        text = " ".join(str(error).split())[:200]
-        raise DamagedError(f"{path} is damaged: {text}") from error
+        return arrays_of(content)
+    except ValueError as error:
+        raise DamagedError(f"{path} is damaged: {error}") from error

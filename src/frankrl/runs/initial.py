@@ -10,11 +10,10 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from frankrl.config.choices import NONE
+from frankrl.core.arrays_file import arrays_of
 from frankrl.core.errors import DamagedError, SettingError
 from frankrl.core.text import shown
 from frankrl.runs.disk import entry_of, read_regular
@@ -29,7 +28,6 @@ MAX_PATH = 5_000
 _MAX_COUNT = 2**53
 _MAX_HEADER_BYTES = 1 << 20
 """Largest size of the names and shapes in a file of arrays."""
-_BROKEN = (SafetensorError, ValueError, KeyError, TypeError, OverflowError)
 
 Arrays = Mapping[str, Float[np.ndarray, "..."]]
 
@@ -105,9 +103,9 @@ def read_initial(run: Path, origin: Origin, most_bytes: int) -> Arrays:
             f"{path} is damaged: it has the SHA-256 {found}, config.toml says {origin.sha256}"
         )
     try:
-        return load_safetensors(content)
-    except _BROKEN as error:
-        raise DamagedError(f"{path} is damaged: {shown(error)}") from error
+        return arrays_of(content)
+    except ValueError as error:
+        raise DamagedError(f"{path} is damaged: {error}") from error
 
 
 def check_initial(run: Path, origin: Origin | None) -> None:

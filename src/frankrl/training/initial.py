@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Shaped
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_safetensors
 
 from frankrl.config import Settings
 from frankrl.config.choices import shown as shown_value
 from frankrl.config.names import DECLARED
+from frankrl.core.arrays_file import arrays_of
 from frankrl.core.errors import FrankError, RunFolderError, SettingError, check_type, warn
 from frankrl.core.figures import counted
 from frankrl.core.normalisation import NORMALISATION
@@ -50,7 +49,7 @@ _ONLY_BY_SHAPE = ("torso", "impala_width", "iqn_acting_fractions")
 """Those of them that change nothing as long as the weights fit."""
 _CODE = ("network", "torso")
 """Settings that name code which computes with the weights."""
-_BROKEN = (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
+_BROKEN = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 _MAX_COUNT = 2**53
 
 Named = Mapping[str, Shaped[np.ndarray, "..."]]
@@ -192,7 +191,7 @@ class _Safetensors(InitialSource):
         super().__init__(path)
         content = _content(path)
         try:
-            self._named = load_safetensors(content)
+            self._named = arrays_of(content)
             size = int.from_bytes(content[:8], "little")
             facts = json.loads(content[8 : 8 + size]).get("__metadata__", {})
         except _BROKEN as error:
