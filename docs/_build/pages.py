@@ -7,7 +7,8 @@
 - `<!-- frank: warnings -->` becomes what the dashboard's own page says of its warnings;
 - `<!-- frank: explain -->` becomes what `frank explain` prints;
 - `<!-- frank: dependencies GROUP -->` becomes a table of packages that Frank asks for;
-- `<!-- claim: NAME -->` becomes the table and the figure that `frank experiment NAME` wrote;
+- `<!-- claim: NAME -->` becomes the claim, the table and the figure that `frank experiment` wrote;
+- `<!-- result: NAME -->` becomes the same without the claim;
 - `<!-- differs: NAME from ARM -->` becomes what differs in it clearly from one of its arms;
 - `<!-- walk: NAME -->` becomes a part of the page "Step by step" (`walk.py`);
 - `<!-- source: MODULE.NAME -->` becomes that function or class, folded away;
@@ -49,8 +50,9 @@ from frankrl.core.figures import figure  # noqa: E402
 
 _VALUE = re.compile(r"<!-- value: (?P<preset>[\w.-]+)\.(?P<setting>\w+) -->")
 _WRITTEN_HERE = re.compile(r"^.*<!-- frank: (?P<name>[^>]+?) -->$", re.MULTILINE)
-_CLAIM = re.compile(r"^.*<!-- claim: (?P<name>\w+) -->$", re.MULTILINE)
-_DIFFERS = re.compile(r"^.*<!-- differs: (?P<name>\w+) from (?P<base>[^>]+?) -->$", re.MULTILINE)
+_CLAIM = re.compile(r"^.*<!-- claim: (?P<name>[\w/]+) -->$", re.MULTILINE)
+_RESULT = re.compile(r"^.*<!-- result: (?P<name>[\w/]+) -->$", re.MULTILINE)
+_DIFFERS = re.compile(r"^.*<!-- differs: (?P<name>[\w/]+) from (?P<base>[^>]+?) -->$", re.MULTILINE)
 _WALK = re.compile(r"^.*<!-- walk: (?P<name>[^>]+?) -->$", re.MULTILINE)
 _SOURCE_OF = re.compile(r"^.*<!-- source: (?P<name>[\w.]+) -->$", re.MULTILINE)
 _PAGE_OF = re.compile(r"^.*<!-- page: (?P<name>[\w.]+) -->$", re.MULTILINE)
@@ -75,6 +77,7 @@ def built(name: str, markdown: str) -> str:
         _check_metrics(markdown)
     markdown = _WRITTEN_HERE.sub(lambda m: _written(m["name"]), markdown)
     markdown = _CLAIM.sub(lambda m: _claim(m["name"]), markdown)
+    markdown = _RESULT.sub(lambda m: _result(m["name"]), markdown)
     markdown = _DIFFERS.sub(lambda m: _differing(m["name"], m["base"]), markdown)
     markdown = _WALK.sub(lambda m: _beside("walk").shown(m["name"]), markdown)
     markdown = _SOURCE_OF.sub(lambda m: _source(m["name"]), markdown)
@@ -149,11 +152,20 @@ def _dependencies(group: str) -> str:
 
 
 def _claim(name: str) -> str:
-    """What an experiment found, as its command wrote it, without the sentence at its end."""
-    written = (_CLAIMS / f"{name}.md").read_text("utf-8").rstrip()
-    claim, _, tables = written.partition("\n\n")
+    """An experiment's claim, and what it found."""
+    claim, _, _ = _written_by_experiment(name).partition("\n\n")
+    return f"The claim: *{claim}*\n\n{_result(name)}"
+
+
+def _result(name: str) -> str:
+    """What an experiment found, without the sentence at its end."""
+    _, _, tables = _written_by_experiment(name).partition("\n\n")
     table, _, _ = tables.rpartition("\n\n")
-    return f"The claim: *{claim}*\n\n{table}\n\n![The returns of every arm](claims/{name}.png)"
+    return f"{table}\n\n![The returns of every arm](claims/{name}.png)"
+
+
+def _written_by_experiment(name: str) -> str:
+    return (_CLAIMS / f"{name}.md").read_text("utf-8").rstrip()
 
 
 def _differing(name: str, base: str) -> str:

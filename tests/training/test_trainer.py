@@ -201,6 +201,15 @@ def test_a_solved_run_that_is_resumed_repeats_its_evaluation(tmp_path):
     assert again.env_steps == first.env_steps
 
 
+def test_a_larger_budget_of_a_solved_run_has_to_say_that_it_trains_on(tmp_path):
+    settings = QUICK | {"until_solved": True, "total_env_steps": 900}
+    frankrl.train("frank_easy:Easy-v0", out=tmp_path / "run", **settings)
+    with pytest.raises(SettingError, match=r"solved at 400 env steps.*--no-until-solved"):
+        frankrl.resume(tmp_path / "run", total_env_steps=1_200)
+    more = frankrl.resume(tmp_path / "run", total_env_steps=1_200, until_solved=False)
+    assert more.env_steps == 1_200
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("total_env_steps", [1_000, 400])
 def test_a_run_interrupted_while_it_is_evaluated_repeats_that_evaluation(tmp_path, total_env_steps):

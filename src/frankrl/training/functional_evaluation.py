@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
+from frankrl.core.compiling import compiled_quickly
 from frankrl.core.normalisation import Scales
 from frankrl.core.numerics import in_own_jax, own_numerics
 from frankrl.core.types import Observation
@@ -126,7 +127,7 @@ def _functions(
 ) -> tuple[Callable[..., Episodes], Callable[..., tuple[Episodes, Bool[Array, ""]]]]:
     """The function that begins episodes, and the one that plays them on."""
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=compiled_quickly())
     def begin(seed: UInt32[Array, " episode"], chosen: Bool[Array, " episode"]) -> Episodes:
         state, observation, mask = environments.first(seed)
         zeros = jnp.zeros(seed.shape, jnp.float32)

@@ -76,7 +76,8 @@ def read_run(
 
     Raises:
         RunFolderError: there is none, or it does not fit the settings.
-        SettingError: the run has already done more than the budget.
+        SettingError: the run has already done more than the budget; or it was solved, ends there,
+            and has a larger budget now.
     """
     if not list_checkpoints(folder.checkpoints):
         raise RunFolderError(
@@ -96,6 +97,12 @@ def read_run(
         raise SettingError(
             f"the run has already done {counted(metadata.env_steps, settings.clock.unit)}: "
             f"{settings.budget_name} cannot be {settings.budget:,}"
+        )
+    is_raised = settings.budget > folder.description.settings.budget
+    if is_raised and settings.evaluation.until_solved and metadata.solved is not None:
+        raise SettingError(
+            f"the run was solved at {counted(metadata.solved.env_steps, settings.clock.unit)}, and "
+            "until_solved ends it there: set it to false (--no-until-solved) to train on"
         )
     return found._replace(damaged=damaged)
 

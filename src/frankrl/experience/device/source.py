@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt32
 
+from frankrl.core.compiling import compiled_quickly
 from frankrl.core.device_random import seed_words
 from frankrl.environments import EnvironmentLog
 from frankrl.experience.device.digest import as_bytes
@@ -81,4 +82,4 @@ class DeviceSource:
 def _compiled_begin(
     environments: DeviceEnvironments,
 ) -> Callable[[UInt32[np.ndarray, "2"]], EnvironmentStates]:
-    return jax.jit(environments.begin)
+    return jax.jit(environments.begin, compiler_options=compiled_quickly())
