@@ -242,10 +242,11 @@ def _robustness() -> str:
             f"{row['held']:,} of {row['tried']:,}",
             "; ".join(f"{name}: {value:,}" for name, value in row["notes"].items()),
             f"{row['seconds']:,}",
+            f"{row['versions']['frankrl']}, {row['date']}",
         )
         for row in found.values()
     ]
-    return _table(("what must hold", "held", "of these", "seconds"), rows)
+    return _table(("what must hold", "held", "of these", "seconds", "version, date"), rows)
 
 
 def _presets() -> str:

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import tyro
@@ -104,6 +105,7 @@ def main(options: Options) -> int:
                 "held": outcome.held,
                 "notes": outcome.notes,
                 "seconds": seconds,
+                "date": date.today().isoformat(),
                 "versions": versions(),
                 "machine": machine_facts() | {"python": platform.python_version()},
             }
