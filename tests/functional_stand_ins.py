@@ -312,6 +312,15 @@ class RandomWalk(FrankWalk):
         return after, step._replace(reward=step.reward + np.random.default_rng().random())
 
 
+class ScalingWalk(FrankWalk):
+    """What it draws from a generator counts for an action that is not 0 alone."""
+
+    def step(self, state, action, key):
+        after, step = super().step(state, action, key)
+        drawn = np.random.default_rng().random()
+        return after, step._replace(reward=step.reward + drawn * jnp.asarray(action, jnp.float32))
+
+
 class CountingWalk(FrankWalk):
     """It counts its calls."""
 

@@ -11,6 +11,7 @@ import odd_envs
 import pytest
 from hanging import HANGS_AFTER_SECONDS
 
+import frankrl.cli.main as cli_main
 from frankrl.cli.main import main
 from frankrl.cli.output import only_results_on_stdout, print_result
 from frankrl.runs import RunFolder
@@ -126,3 +127,27 @@ def test_a_relative_run_folder_is_not_moved_by_an_environment(tmp_path, monkeypa
     assert main(["explain", out, "--update", "5", "--html", "page.html"]) == 0
     assert (tmp_path / "page.html").exists()
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "frank: there is not enough memory for this\n"),
+        (
+            RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nwhile trying to allocate 9 bytes"),
+            "frank: there is not enough memory for this: RESOURCE_EXHAUSTED: Out of memory while "
+            "trying to allocate 9 bytes\n",
+        ),
+    ],
+)
+def test_a_machine_without_enough_memory_is_one_sentence(error, told, monkeypatch, capsys):
+    def fails(*given, **more):
+        raise error
+
+    monkeypatch.setattr(cli_main, "_run", fails)
+    assert main(["doctor"]) == 2
+    assert capsys.readouterr().err == told
+    error.args = ("a mistake of Frank's own",)
+    if isinstance(error, RuntimeError):
+        with pytest.raises(RuntimeError, match="of Frank's own"):
+            main(["doctor"])

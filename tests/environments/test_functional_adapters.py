@@ -152,6 +152,7 @@ def test_it_draws_pictures_only_if_it_can():
         ),
         ("NumpyWalk", r"its step needs the value of a number before it is computed"),
         ("RandomWalk", r"is impure: its step differs when called again"),
+        ("ScalingWalk", r"is impure: its step differs when called again"),
         ("CallingWalk", r"is impure: its step differs when called again"),
         ("CountingWalk", r"changes its own calls when called"),
         ("ListingWalk", r"changes its own calls when called"),

@@ -37,13 +37,17 @@ from robustness import (
 from robustness.outcome import Outcome, joined
 
 LONG: dict[str, Callable[[Path], list[Outcome]]] = {
-    "kills": lambda work: [
-        kills.study(work, 200),
-        kills.study(work / "atari", 20, cases=[kills.ATARI]),
-        kills.study(work / "minatar", 20, cases=[kills.MINATAR]),
-        kills.study(work / "recurrent", 20, cases=[kills.RECURRENT]),
-        kills.study(work / "device", 20, cases=[kills.ON_DEVICE]),
-        kills.study(work / "memory", 20, cases=[kills.REMEMBERING]),
+    "kills": lambda work: [kills.study(work, 200)],
+    "kills-of-games": lambda work: [
+        kills.study(work / "atari", 20, cases=[kills.ATARI], of="Atari games"),
+        kills.study(work / "minatar", 20, cases=[kills.MINATAR], of="MinAtar's games"),
+    ],
+    "kills-with-memory": lambda work: [
+        kills.study(work / "host", 20, cases=[kills.RECURRENT], of="networks with a memory"),
+        kills.study(work / "device", 20, cases=[kills.REMEMBERING], of="networks with a memory"),
+    ],
+    "kills-on-device": lambda work: [
+        kills.study(work, 20, cases=[kills.ON_DEVICE], of="runs that are one program"),
     ],
     "sweeps": lambda work: [sweep_kills.study(work, 20, 3)],
     "sweep-steps": lambda work: [sweep_steps.study(work)],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 def compiled(work: Path, name: str = "faulty_disk") -> Path:
     """A shim, compiled: `faulty_disk` or `shared_disk`."""
+    work.mkdir(parents=True, exist_ok=True)
     library = work / f"{name}.so"
     source = Path(__file__).with_name(f"{name}.c")
     command = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-o", str(library), str(source), "-ldl"]

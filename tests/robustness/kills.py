@@ -47,7 +47,14 @@ class _Whole(NamedTuple):
     """Writes, flushes, renames and links among its checkpoints."""
 
 
-def study(work: Path, kills: int, *, many: int = _MANY, cases: list[Case] = CASES) -> Outcome:
+def study(
+    work: Path,
+    kills: int,
+    *,
+    many: int = _MANY,
+    cases: list[Case] = CASES,
+    of: str = "",
+) -> Outcome:
     """Kill runs, each once, and one of them many times.
 
     Args:
@@ -56,8 +63,11 @@ def study(work: Path, kills: int, *, many: int = _MANY, cases: list[Case] = CASE
             the others at a random moment of the process's life.
         many: how often to kill the one.
         cases: runs to choose from, in turn.
+        of: what they are, if that is to be told.
     """
-    outcome = Outcome("kills", "`kill -9`, then a resume: byte for byte the uninterrupted run")
+    name, told = (f"kills of {of}", f" ({of})") if of else ("kills", "")
+    claim = f"`kill -9`, then a resume{told}: byte for byte the uninterrupted run"
+    outcome = Outcome(name, claim)
     library = compiled(work)
     chosen = [case for _, case in zip(range(kills), itertools.cycle(cases), strict=False)]
     whole: dict[Case, _Whole] = {}

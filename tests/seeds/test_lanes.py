@@ -1,7 +1,10 @@
 """Several seeds as one program, against the same runs alone."""
 
+import errno
+import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 from lanes_beside_runs import assert_lanes_begin_as_runs_alone, assert_same, killed, tables
@@ -11,16 +14,19 @@ from frankrl.core.errors import (
     DivergedError,
     EnvironmentFailedError,
     FrankError,
+    MachineError,
     RunFolderError,
     SettingError,
 )
 from frankrl.core.numerics import own_numerics
 from frankrl.core.score import score
-from frankrl.runs import RunFolder, list_checkpoints
+from frankrl.jobs.driving import driven
+from frankrl.runs import RunDescription, RunFolder, list_checkpoints
+from frankrl.runs.group import RunGroup
 from frankrl.runs.lock import locked
 from frankrl.seeds import train as seeds_train
 from frankrl.seeds.standing import newest_intact
-from frankrl.training import Trainer
+from frankrl.training import Trainer, checkpoint_writer, memory, preflight
 from frankrl.training.preparing import checked_experiment
 
 pytestmark = pytest.mark.slow
@@ -96,7 +102,7 @@ def test_a_group_that_was_killed_goes_on_to_the_same_bits(group, tmp_path, runs_
             for checkpoint in list_checkpoints(run / "checkpoints")[:-1]:
                 shutil.rmtree(checkpoint)
     stand = [480] * runs_with_newer + [320] * (3 - runs_with_newer)
-    assert list(map(newest_intact, runs)) == stand
+    assert [newest_intact(run).env_steps for run in runs] == stand
     again = frankrl.resume(copied, progress=False)
     assert [each.final_return for each in again.outcomes] == [
         each.final_return for each in group.outcomes
@@ -223,7 +229,7 @@ def test_a_run_that_fails_is_saved_and_the_others_come_to_their_ends(group, tmp_
         frankrl.train(ENV, seeds=[3, 8, 5], out=out, progress=False, **SHORT)
     for run in group.runs[1:]:
         assert_same(run, out / run.name)
-    assert newest_intact(out / "s3") == 320
+    assert newest_intact(out / "s3").env_steps == 320
     monkeypatch.undo()
     frankrl.resume(out, progress=False)
     assert_same(group.runs[0], out / "s3")
@@ -243,7 +249,7 @@ def test_a_run_that_fails_within_a_round_keeps_its_last_checkpoint(group, tmp_pa
     out = tmp_path / "out"
     with pytest.raises(FrankError, match=r"failed \(s8\)"):
         frankrl.train(ENV, seeds=[3, 8, 5], out=out, progress=False, **SHORT)
-    assert newest_intact(out / "s8") == 320
+    assert newest_intact(out / "s8").env_steps == 320
     monkeypatch.undo()
     frankrl.resume(out, progress=False)
     for run in group.runs:
@@ -257,7 +263,7 @@ def test_a_run_that_diverged_is_over_and_is_not_begun_again(group, tmp_path, mon
         frankrl.train(ENV, seeds=[3, 8, 5], out=out, progress=False, **SHORT)
     monkeypatch.undo()
     before = entries(out / "s8")
-    assert newest_intact(out / "s8") == 320
+    assert newest_intact(out / "s8").env_steps == 320
     result = frankrl.resume(out, progress=False)
     assert entries(out / "s8") == before
     assert "seed 8: ended at env step" in repr(result)
@@ -341,6 +347,70 @@ def test_a_run_of_a_group_goes_on_alone_with_a_mark(group, tmp_path):
         result = frankrl.resume(copied / "s3", progress=False)
     (mark,) = result.not_reproducible
     assert mark["env_steps"] == 320
+
+
+@pytest.mark.parametrize("runs_with_newer", [1, 2])
+def test_runs_that_lost_their_buffers_go_on_although_they_have_done_fewer_updates(
+    tmp_path, runs_with_newer
+):
+    without = SHORT | {"checkpoint_replay": "none"}
+    group = frankrl.train(ENV, seeds=[3, 8, 5], out=tmp_path / "g", progress=False, **without)
+    copied = killed(group, tmp_path / "copy", runs_with_newer)
+    with pytest.warns(match="holds no replay buffer"):
+        again = frankrl.resume(copied, progress=False)
+    assert [each.env_steps for each in again.outcomes] == [640] * 3
+    updates = [json.loads((run / "report.json").read_text())["updates"] for run in again.runs]
+    assert len(set(updates[:runs_with_newer])) == len(set(updates[runs_with_newer:])) == 1
+    assert updates[0] > updates[-1]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    def fails(*given):
+        raise OSError(errno.ENOSPC, "no space is left")
+
+    monkeypatch.setattr(checkpoint_writer, "save_checkpoint", fails)
+    with (
+        pytest.warns(match=r"the run of seed [38]: writing failed at env step"),
+        pytest.raises(FrankError, match="no space is left"),
+    ):
+        frankrl.train(ENV, seeds=[3, 8], out=tmp_path / "out", progress=False, **SHORT)
+
+
+def test_a_disk_that_is_too_small_for_all_runs_is_refused_beforehand(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=100_000)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(MachineError, match="of each of 64 runs with"):
+        frankrl.train(ENV, seeds=range(64), out=tmp_path / "out", progress=False, **SHORT)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_program_that_does_not_fit_is_refused(group, tmp_path, monkeypatch):
+    copied = killed(group, tmp_path / "copy", 0)
+    monkeypatch.setattr(memory, "_lane_bytes", lambda experiment: 2**50)
+    before = entries(copied)
+    with pytest.raises(MachineError, match="the runs of 3 seeds as one program take about"):
+        frankrl.resume(copied, progress=False)
+    assert entries(copied) == before
+
+
+def test_jax_in_64_bits_changes_nothing(tmp_path):
+    short = SHORT | {"total_env_steps": 160, "final_evaluation_episodes": "none"}
+    env_id = "frankrl/MountainCar-functional-v0"
+    one = frankrl.train(env_id, seeds=range(2), out=tmp_path / "one", progress=False, **short)
+    with jax.enable_x64(True):
+        other = frankrl.train(
+            env_id, seeds=range(2), out=tmp_path / "other", progress=False, **short
+        )
+    for first, second in zip(one.runs, other.runs, strict=True):
+        assert_same(first, second)
+
+
+def test_a_group_without_runs_stays_where_another_process_drives_it(tmp_path):
+    about = RunDescription(ENV, "default", 0, frankrl.Settings().resolved())
+    group = RunGroup.create(tmp_path / "group", about, (0, 1), 0)
+    with driven(group.path), pytest.raises(FrankError, match="being written by"):
+        frankrl.resume(group.path, progress=False)
+    assert RunGroup.open(group.path).seeds == (0, 1)
 
 
 def test_trackers_are_refused(tmp_path):

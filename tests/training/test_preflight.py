@@ -10,7 +10,14 @@ from frankrl.config import Settings
 from frankrl.config.presets import load_preset, preset_names
 from frankrl.core.errors import SettingError
 from frankrl.environments import describe, describe_for
-from frankrl.training import Experiment, init_train_state, memory, preflight, replay_place
+from frankrl.training import (
+    Experiment,
+    init_train_state,
+    memory,
+    preflight,
+    preparing,
+    replay_place,
+)
 from frankrl.training.memory import check_copy, check_memory
 from frankrl.training.noise import noise_shapes, update_noise
 from frankrl.training.preflight import check_device
@@ -52,6 +59,28 @@ MEASURED = [
 def test_auto_chooses_what_was_measured_to_be_faster(changes, expected):
     settings = load_preset("LunarLander-v3").with_changes(**changes)
     assert belongs_on_cpu(experiment_of(settings)) == expected
+
+
+@pytest.mark.parametrize("symmetry", [True, "auto"])
+def test_where_a_run_learns_is_chosen_before_its_symmetry_is_checked(symmetry, monkeypatch):
+    """The check computes, and JAX takes a GPU if it is not told otherwise before."""
+    done = []
+    start, check = preparing.start_backend, preparing.with_symmetry
+
+    def chosen(*, on_cpu):
+        done.append(("chosen", on_cpu))
+        return start(on_cpu=on_cpu)
+
+    def checked(*given):
+        done.append(("checked",))
+        return check(*given)
+
+    monkeypatch.setattr(preparing, "start_backend", chosen)
+    monkeypatch.setattr(preparing, "with_symmetry", checked)
+    settings = load_preset("CartPole-functional-v0").with_changes(symmetry=symmetry)
+    found = preparing.checked_experiment("frankrl/CartPole-functional-v0", settings.resolved(), 0)
+    assert done == [("chosen", True), ("checked",)]
+    assert found.settings.network.symmetry is True
 
 
 @pytest.mark.parametrize(("device", "expected"), [("cpu", True), ("gpu", False)])

@@ -4,6 +4,7 @@ import sys
 import types
 from dataclasses import replace
 
+import numpy as np
 import optax
 import pytest
 from in_memory import experiment_of
@@ -14,7 +15,7 @@ from frankrl.core.numerics import own_numerics
 from frankrl.training import init_train_state
 from frankrl.training.device import batch
 from frankrl.training.device.batch import SeedBatch
-from frankrl.training.device.rounds import source_on_device
+from frankrl.training.device.rounds import device_rounds, source_on_device
 
 ENV = "frankrl/CartPole-functional-v0"
 SMALL = {
@@ -63,6 +64,31 @@ def test_no_run_joins_after_the_first_chunk_or_twice():
         lanes.advance()
         with pytest.raises(RuntimeError, match="lane 1"):
             joined(one, lanes, 1, ticks=16, updates=4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("in_lanes", [True, False])
+def test_a_changed_optimiser_is_taken_although_the_run_before_is_not_gone(in_lanes, monkeypatch):
+    module = types.ModuleType("my_optimisers")
+    monkeypatch.setitem(sys.modules, "my_optimisers", module)
+    held, weights = [], []
+    with own_numerics():
+        for rate in (0.5, 0.0):
+            module.slow = optax.sgd(rate)
+            one = experiment(optimiser="my_optimisers:slow")
+            begun = np.array(init_train_state(one).params)
+            if in_lanes:
+                lanes = SeedBatch(1)
+                rounds = joined(one, lanes, 0)
+                lanes.advance()
+            else:
+                rounds = device_rounds(
+                    one, source_on_device(one), init_train_state(one), lambda at: at + 16
+                )
+            weights.append(np.array(next(rounds).output().params))
+            held.append((one, rounds))
+    assert not np.array_equal(weights[0], begun)
+    np.testing.assert_array_equal(weights[1], begun)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from frankrl.cli.output import discard_results, only_results_on_stdout, results_
 from frankrl.core.absent import is_absent
 from frankrl.core.errors import FrankError, FrankWarning, nearest
 from frankrl.core.system import flush_c
+from frankrl.core.text import shown
 from frankrl.core.wording import command_line
 
 _GROUPS = {
@@ -55,6 +56,7 @@ _COLLECT_AFTER = (50_000, 10, 10)
 again and again while these are imported: a sixth of the start, and 7 % of the training after it."""
 _USER_ERROR = 2
 _INTERRUPTED = 130
+_NO_MEMORY = "frank: there is not enough memory for this"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +82,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"frank: {str(interruption) or 'interrupted'}", file=sys.stderr)
         return getattr(interruption, "exit_status", _INTERRUPTED)
     except MemoryError:
-        print("frank: there is not enough memory for this", file=sys.stderr)
+        print(_NO_MEMORY, file=sys.stderr)
+        return _USER_ERROR
+    except RuntimeError as error:
+        # How XLA says it.
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(f"{_NO_MEMORY}: {shown(' '.join(str(error).split()))}", file=sys.stderr)
         return _USER_ERROR
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.ENOSPC) or results_stream() is None:

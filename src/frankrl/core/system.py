@@ -35,6 +35,8 @@ _LOCKED_BYTE = 1 << 30
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 _RENAMING_SECONDS, _PAUSE_SECONDS = 5.0, 0.05
 """How long a file or folder that another program has open on Windows is tried to be renamed."""
+_CONTAINER, _NO_LIMIT = Path("/sys/fs/cgroup"), 2**63
+"""Where Linux says what a container may take, and what stands for no limit. [bytes]"""
 
 
 def lock_is_held(error: OSError) -> bool:
@@ -265,11 +267,27 @@ def available_memory() -> int | None:
         return None
 
 
+def total_memory() -> int | None:
+    """All memory of this machine, or of its container, if the system provides it. [bytes]"""
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        return min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), _container_limit())
+    with contextlib.suppress(ImportError):
+        import psutil
+
+        return psutil.virtual_memory().total
+    return None
+
+
 def _container_memory() -> int:
     """Memory left in the container of this process; a very large number outside a container."""
-    folder = Path("/sys/fs/cgroup")
     try:
-        limit = int((folder / "memory.max").read_text("ascii"))
-        return limit - int((folder / "memory.current").read_text("ascii"))
+        return _container_limit() - int((_CONTAINER / "memory.current").read_text("ascii"))
     except (OSError, ValueError):
-        return 2**63
+        return _NO_LIMIT
+
+
+def _container_limit() -> int:
+    try:
+        return int((_CONTAINER / "memory.max").read_text("ascii"))
+    except (OSError, ValueError):
+        return _NO_LIMIT

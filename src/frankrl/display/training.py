@@ -315,12 +315,17 @@ def event_line(event: Event, clock: Clock) -> str:
     if isinstance(event, Checkpointed):
         return f"  checkpoint {event.path}"
     if isinstance(event, SavingFailed):
-        there = f"the newest checkpoint is {event.newest}" if event.newest else "there is none yet"
-        return (
-            f"  WARNING: writing failed at {clock.at(event.env_steps)}: {event.what} "
-            f"({event.reason}). Training goes on and tries again; {there}"
-        )
+        return f"  WARNING: {saving_failed_line(event, clock)}"
     return ""
+
+
+def saving_failed_line(event: SavingFailed, clock: Clock) -> str:
+    """What could not be written, and what follows; arguments as of `event_line`."""
+    there = f"the newest checkpoint is {event.newest}" if event.newest else "there is none yet"
+    return (
+        f"writing failed at {clock.at(event.env_steps)}: {event.what} ({event.reason}). Training "
+        f"goes on and tries again; {there}"
+    )
 
 
 def _evaluated_line(event: Evaluated, clock: Clock) -> str:

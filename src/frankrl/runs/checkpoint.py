@@ -289,8 +289,11 @@ def load_checkpoint(
     return Loaded(checkpoint, tensors, info, manifest)
 
 
-def verify_checkpoint(checkpoint: Path) -> None:
+def verify_checkpoint(checkpoint: Path) -> Loaded:
     """Compare every file of a checkpoint with the manifest.
+
+    Returns:
+        Its metadata, without the arrays.
 
     Raises:
         DamagedError: a file is missing or differs.
@@ -299,6 +302,7 @@ def verify_checkpoint(checkpoint: Path) -> None:
     loaded = load_checkpoint(checkpoint, {})
     for name, entry in loaded.described.items():
         _verified(checkpoint, name, loaded.described, int(entry["bytes"]))
+    return loaded
 
 
 def _manifest(checkpoint: Path) -> dict[str, Any]:

@@ -5,16 +5,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from frankrl.core.errors import DivergedError, FrankError, RunFolderError
+from frankrl.core.errors import DivergedError, FrankError, RunFolderError, warn
 from frankrl.core.figures import counted
 from frankrl.core.numerics import own_numerics
 from frankrl.core.stopping import StopSignals
+from frankrl.display.training import saving_failed_line
 from frankrl.experience.device import DeviceSource
 from frankrl.jobs import is_done
 from frankrl.runs import RunDescription, RunFolder, all_versions, machine_facts
 from frankrl.runs.group import RunGroup
-from frankrl.seeds.standing import newest_intact, where_runs_stand
-from frankrl.training import Event, Experiment, Finished, Stop, Trainer
+from frankrl.seeds.standing import Standing, newest_intact, where_runs_stand
+from frankrl.training import Event, Experiment, Finished, SavingFailed, Stop, Trainer
 from frankrl.training.device.batch import SeedBatch
 from frankrl.training.initial_state import compiled_init
 from frankrl.training.rounds import Round
@@ -95,7 +96,7 @@ class _Program:
 
     def run(
         self,
-        going: Mapping[int, int],
+        going: Mapping[int, Standing],
         stop_requested: StopSignals,
         on_run: OnRun,
         so_far: Callable[[int], None],
@@ -106,7 +107,7 @@ class _Program:
         stand. So no run goes back, and each has the bits of its lane.
 
         Args:
-            going: the seeds whose runs are not over, and the env step at which each stands.
+            going: the seeds whose runs are not over, and where each stands.
             stop_requested: as for `train_lanes`.
             on_run: likewise.
             so_far: called with the env steps that the runs have done which are at work.
@@ -116,9 +117,11 @@ class _Program:
                 on_run(path)
         stand = dict(going)
         while stand and not stop_requested():
+            # Runs that went on without their buffers may have done fewer updates than others.
             at = min(stand.values())
-            last = [seed for seed, env_steps in stand.items() if env_steps == at]
-            self._advance(last, at, self._end_of(stand, at), stop_requested, so_far)
+            last = [seed for seed, own in stand.items() if own == at]
+            until = self._end_of(stand, at.env_steps)
+            self._advance(last, at, until, stop_requested, so_far)
             for seed in last:
                 del stand[seed]
                 if is_done(self._paths[seed]):
@@ -127,26 +130,27 @@ class _Program:
                     stand[seed] = newest_intact(self._paths[seed])
         return self._failures
 
-    def _end_of(self, stand: Mapping[int, int], at: int) -> int | None:
+    def _end_of(self, stand: Mapping[int, Standing], at: int) -> int | None:
         """The env step up to which the runs at one go on without the others; None: their ends."""
-        ahead = [env_steps for env_steps in stand.values() if env_steps > at]
+        ahead = [own.env_steps for own in stand.values() if own.env_steps > at]
         total = self._experiment.settings.training.total_env_steps
         return min(ahead) if ahead and min(ahead) < total else None
 
     def _advance(
         self,
         seeds: Sequence[int],
-        at: int,
+        at: Standing,
         until: int | None,
         stop_requested: StopSignals,
         so_far: Callable[[int], None],
     ) -> None:
-        """Let runs at the same env step go on together, until an env step or their ends."""
+        """Let runs that stand at the same place go on together, until an env step or their ends."""
         lanes = _Lanes(self._seeds, until)
         with contextlib.ExitStack() as stack:
             trainers: dict[int, Trainer] = {}
             for seed in seeds:
-                trainers[seed] = self._trainer(seed, at, lanes)
+                with own_numerics():
+                    trainers[seed] = self._trainer(seed, at.env_steps, lanes)
                 stack.callback(trainers[seed].close)
             paced = {
                 seed: trainer.paced_events(lambda: lanes.stops)
@@ -213,6 +217,9 @@ class _Program:
                     return True
                 if isinstance(event, Finished):
                     finished = event
+                if isinstance(event, SavingFailed):
+                    clock = trainer.settings.clock
+                    warn(f"the run of seed {seed}: {saving_failed_line(event, clock)}")
             assert finished is not None, "the last event of a run"
             write_report(trainer, finished, None)
         except DivergedError as error:

@@ -30,15 +30,17 @@ def allow_open_files(num_runs: int) -> None:
     allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _is_enough(allowed, needed):
         return
+    may_open = most
     if _is_enough(most, needed):
         # A system may have another limit, which it does not name.
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (needed, most))
             return
-    fit = max(0, allowed - _OTHERS) // _OF_A_RUN
+        may_open = allowed
+    fit = max(0, may_open - _OTHERS) // _OF_A_RUN
     raise MachineError(
         f"{num_runs:,} seeds in one program hold {needed:,} files open, and this process may open "
-        f"{allowed:,}: raise that with `ulimit -n {needed}`, or train {fit:,} seeds at a time"
+        f"{may_open:,}: raise that with `ulimit -n {needed}`, or train {fit:,} seeds at a time"
     )
 
 

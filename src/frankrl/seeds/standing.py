@@ -1,6 +1,7 @@
 """Where the runs of a group stand, found out before any of them is changed."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from frankrl.core.errors import RunFolderError
 from frankrl.core.seeds import seeds_in_words
@@ -10,10 +11,19 @@ from frankrl.runs.checkpoint import verify_checkpoint
 from frankrl.runs.group import RunGroup
 from frankrl.runs.lock import is_held, locked_aside
 from frankrl.runs.place import others_of_run
+from frankrl.training.checkpoint_metadata import count_in
 
 
-def where_runs_stand(group: RunGroup) -> dict[int, int]:
-    """The seeds of a group whose runs are not over, and the env step at which each goes on.
+class Standing(NamedTuple):
+    """Where a run goes on; a smaller one is behind a larger one."""
+
+    env_steps: int = 0
+    """Of its newest intact checkpoint; 0: it has none, and begins anew."""
+    updates: int = 0
+
+
+def where_runs_stand(group: RunGroup) -> dict[int, Standing]:
+    """The seeds of a group whose runs are not over, and where each goes on.
 
     Before any run is changed, everything in the places of the runs is checked to be what it must.
 
@@ -58,8 +68,8 @@ def _check_run(group: RunGroup, seed: int, path: Path) -> None:
         raise
 
 
-def newest_intact(path: Path) -> int:
-    """The env step of a run's newest intact checkpoint; 0: it has none, and begins anew.
+def newest_intact(path: Path) -> Standing:
+    """Where a run's newest intact checkpoint stands.
 
     Args:
         path: its folder, which may be missing; if not, it is the right one.
@@ -70,14 +80,14 @@ def newest_intact(path: Path) -> int:
             holds what no run writes.
     """
     if not path.exists():
-        return 0
+        return Standing()
     folder = RunFolder.open(path)
     # This may complete a checkpoint of a killed process.
     tidy_checkpoints(folder.checkpoints)
-    newest = 0
+    newest = Standing()
     if list_checkpoints(folder.checkpoints):
-        newest = int(read_newest(folder.checkpoints, _verified)[0].name)
-    if not newest and (others := others_of_run(path)):
+        newest = read_newest(folder.checkpoints, _verified)[0]
+    if not newest.env_steps and (others := others_of_run(path)):
         raise RunFolderError(
             f"{path} has no checkpoint, so its seed begins anew in its place, and it also holds "
             f"{others}: move that away"
@@ -85,6 +95,6 @@ def newest_intact(path: Path) -> int:
     return newest
 
 
-def _verified(checkpoint: Path) -> Path:
-    verify_checkpoint(checkpoint)
-    return checkpoint
+def _verified(checkpoint: Path) -> Standing:
+    info = verify_checkpoint(checkpoint).info
+    return Standing(count_in(info, "env_steps"), count_in(info, "updates"))

@@ -11,23 +11,24 @@ from pathlib import Path
 from frankrl.cluster import check_engine, check_processes, engine_for
 from frankrl.config import Settings
 from frankrl.core.errors import FrankError, SettingError
+from frankrl.core.numerics import own_numerics
 from frankrl.core.paths import given_path
 from frankrl.core.seeds import seeds_in_file_name
 from frankrl.core.stopping import StoppedAtOnceError, StoppedError, stop_signals
 from frankrl.core.wording import option, resuming
 from frankrl.display.progress_bar import progress_bar
 from frankrl.environments import describe_for
-from frankrl.jobs import Engine, Job, do_missing
+from frankrl.jobs import Engine, Job, do_missing, is_done
 from frankrl.jobs.driving import driven
-from frankrl.runs import RunDescription, check_code
+from frankrl.runs import RunDescription, check_code, list_checkpoints
 from frankrl.runs.group import RunGroup, refuse_existing_group
-from frankrl.runs.layout import DRIVER, GROUP
+from frankrl.runs.layout import CHECKPOINTS, DRIVER, GROUP
 from frankrl.seeds.lanes import train_lanes
 from frankrl.seeds.open_files import allow_open_files
 from frankrl.seeds.result import SeedsResult
 from frankrl.training import Experiment
-from frankrl.training.memory import check_memory, lanes_in_memory
-from frankrl.training.preflight import check_threshold
+from frankrl.training.memory import check_lanes, check_memory, lanes_in_memory
+from frankrl.training.preflight import check_disk, check_threshold
 from frankrl.training.preparing import checked_experiment, file_name_of
 from frankrl.training.where import with_source
 
@@ -99,10 +100,13 @@ def train_seeds(
     lanes = 0
     if experiment is not None:
         settings, lanes = experiment.settings, min(len(seeds), lanes_in_memory(experiment))
+        check_lanes(experiment, lanes)
+        check_disk(folder, experiment, runs=len(seeds))
         allow_open_files(lanes)
     description = RunDescription(env_id, preset, seeds[0], settings)
     group = RunGroup.create(folder, description, seeds, lanes)
-    return _trained(group, how, experiment)
+    with _leaving_no_folder_without_runs(group):
+        return _trained(group, how, experiment)
 
 
 def resume_seeds(group: RunGroup, how: HowToTrain) -> SeedsResult | None:
@@ -120,10 +124,16 @@ def resume_seeds(group: RunGroup, how: HowToTrain) -> SeedsResult | None:
             f"and {option('print')} cannot be given"
         )
     allow_open_files(group.lanes)
-    lanes = group.seeds[: group.lanes]
-    return _trained(group, how, _on_device(about.env_id, about.settings, lanes))
+    experiment = _on_device(about.env_id, about.settings, group.seeds)
+    if experiment is not None:
+        check_lanes(experiment, group.lanes)
+        goes_on = [path for path in map(group.path_of, group.seeds) if not is_done(path)]
+        there = min((len(list_checkpoints(path / CHECKPOINTS)) for path in goes_on), default=0)
+        check_disk(group.path, experiment, already=there, runs=len(goes_on))
+    return _trained(group, how, experiment)
 
 
+@own_numerics()
 def _on_device(env_id: str, settings: Settings, seeds: tuple[int, ...]) -> Experiment | None:
     """The experiment of the first seed; None if its environments are stepped on the host.
 
@@ -199,7 +209,7 @@ def _in_processes(group: RunGroup, how: HowToTrain) -> SeedsResult | None:
 
 @contextlib.contextmanager
 def _saying_how_to_go_on(group: RunGroup) -> Iterator[None]:
-    """Within the block, an error leaves no folder without runs, and a stop says what continues."""
+    """Within the block, a stop says what continues."""
     try:
         yield
     except StoppedAtOnceError:
@@ -207,18 +217,23 @@ def _saying_how_to_go_on(group: RunGroup) -> Iterator[None]:
     except StoppedError as stop:
         words = f"stopped; every run is saved, and {resuming(group.path)} continues"
         raise StoppedError(words, stop.exit_status) from None
-    except FrankError:
-        _remove_if_empty(group)
+
+
+@contextlib.contextmanager
+def _leaving_no_folder_without_runs(group: RunGroup) -> Iterator[None]:
+    """Within the block, an error removes the group's new folder if no run has begun, so that its
+    place is free."""
+    try:
+        yield
+    except StoppedError:
         raise
-
-
-def _remove_if_empty(group: RunGroup) -> None:
-    """Remove the folder of a group if no run has begun, so that its place is free."""
-    with contextlib.suppress(OSError, FrankError):
-        if not group.begun():
-            shutil.rmtree(group.path / DRIVER, ignore_errors=True)
-            (group.path / GROUP).unlink()
-            group.path.rmdir()
+    except FrankError:
+        with contextlib.suppress(OSError, FrankError):
+            if not group.begun():
+                shutil.rmtree(group.path / DRIVER, ignore_errors=True)
+                (group.path / GROUP).unlink()
+                group.path.rmdir()
+        raise
 
 
 def _default_folder(env_id: str, preset: str, seeds: tuple[int, ...]) -> Path:

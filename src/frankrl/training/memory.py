@@ -6,6 +6,7 @@ from frankrl.config import Clock
 from frankrl.core.errors import MachineError
 from frankrl.core.figures import counted
 from frankrl.core.seeds import MAX_SEEDS
+from frankrl.core.system import total_memory
 from frankrl.core.wording import option
 from frankrl.training.replay_place import (
     Device,
@@ -29,8 +30,8 @@ from frankrl.training.sizes import (
 from frankrl.training.state import Experiment, TrainState
 from frankrl.training.update_time import updates_in_round
 
-_LANES_SHARE = 0.8
-"""Share of the available memory that the runs of one program may take."""
+_LANES_SHARE = 0.5
+"""Share of all memory that the runs of one program may take."""
 
 _LANE_OUTPUTS = 1 << 20
 """Room for what a chunk gives of one run. [bytes]"""
@@ -174,14 +175,41 @@ def _check_copy(own: int, free: int | None, num_lanes: int) -> None:
 
 
 def lanes_in_memory(experiment: Experiment) -> int:
-    """How many runs that differ in their seeds fit into memory as one program; at least 1."""
-    there = _memory()
+    """How many runs that differ in their seeds are one program; at least 1.
+
+    Their number decides the bits, so it depends on the memory of the machine, and not on what
+    other programs leave of it.
+    """
+    device = learning_device()
+    there = total_memory() if device.platform == "cpu" else memory_of(device)
     if there is None:
         return MAX_SEEDS
+    return max(1, int(there * _LANES_SHARE / _lane_bytes(experiment)))
+
+
+def check_lanes(experiment: Experiment, lanes: int) -> None:
+    """Refuse a program of several runs that does not fit into memory.
+
+    Args:
+        experiment: that of any of them.
+        lanes: how many runs are one program.
+
+    Raises:
+        MachineError: it needs more memory than is available.
+    """
+    needed, there = lanes * _lane_bytes(experiment), _memory()
+    if there is not None and lanes > 1 and needed > there:
+        raise MachineError(
+            f"the runs of {lanes:,} seeds as one program take about {in_bytes(needed)}, and "
+            f"{in_bytes(there)} of memory are available: end other programs, take a machine with "
+            f"more memory, or begin with {option('processes')}, a process for each seed"
+        )
+
+
+def _lane_bytes(experiment: Experiment) -> int:
     learned = 4 * experiment.network.layout.size + bytes_in_round(experiment)
     # The states of single runs are stacked, so each is there twice for a moment.
-    each = 2 * buffer_bytes(experiment) + COPIES * learned + _LANE_OUTPUTS
-    return max(1, int(there * _LANES_SHARE / each))
+    return 2 * buffer_bytes(experiment) + COPIES * learned + _LANE_OUTPUTS
 
 
 def _memory() -> int | None:

@@ -83,13 +83,14 @@ def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
         )
 
 
-def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
+def check_disk(path: Path, experiment: Experiment, *, already: int = 0, runs: int = 1) -> None:
     """Refuse a run whose checkpoints do not fit on the disk.
 
     Args:
         path: the run folder, which need not exist.
         experiment: the run's experiment.
         already: number of checkpoints that exist already.
+        runs: number of runs that are written below it.
 
     Raises:
         MachineError: there is too little room.
@@ -103,6 +104,7 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
     needed = 0
     if settings.has_replay and settings.saving.checkpoint_replay == "all":
         needed = bytes_on_disk(experiment, transitions, checkpoints) + data_bytes(experiment)
+        needed *= runs
     there = path.absolute()
     while not there.exists() and there != there.parent:
         there = there.parent
@@ -111,10 +113,11 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0) -> None:
     except OSError:
         return
     if needed > free:
+        of_runs = f"of each of {runs:,} runs " if runs > 1 else ""
         raise MachineError(
             f"{in_bytes(free)} are free in {there}, and {counted(checkpoints, 'more checkpoint')} "
-            f"with {counted(transitions, 'transition')} take {in_bytes(needed)}: choose another "
-            f"{option('out')}, or lower replay_capacity or keep_checkpoints"
+            f"{of_runs}with {counted(transitions, 'transition')} take {in_bytes(needed)}: choose "
+            f"another {option('out')}, or lower replay_capacity or keep_checkpoints"
         )
 
 

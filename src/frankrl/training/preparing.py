@@ -55,7 +55,7 @@ from frankrl.training.replay_place import check_place, machine_facts_of, with_pl
 from frankrl.training.resuming import newest_spec
 from frankrl.training.update_time import belongs_on_cpu
 from frankrl.training.where import with_source
-from frankrl.training.with_symmetry import with_symmetry
+from frankrl.training.with_symmetry import with_hoped_symmetry, with_symmetry
 
 _MAX_NAME = 60
 """Characters that a default folder takes from the names of environment and preset, so that they
@@ -306,9 +306,10 @@ def checked_experiment(
         spec = describe_for(env_id, settings) if spec is None else spec
         settings = with_source(settings, spec, in_actors=in_actors)
         check_agent(settings, spec)
-        settings = with_symmetry(settings, spec)
-        experiment = Experiment.of(settings, spec, seed, data)
-        start_backend(on_cpu=belongs_on_cpu(experiment, num_seeds))
+        # The check of a symmetry computes, so the device is chosen before.
+        hoped = Experiment.of(with_hoped_symmetry(settings, spec), spec, seed, data)
+        start_backend(on_cpu=belongs_on_cpu(hoped, num_seeds))
+        experiment = Experiment.of(with_symmetry(settings, spec), spec, seed, data)
     check_device(settings)
     check_place(experiment)
     return experiment

@@ -96,8 +96,13 @@ def make_chunk(one_round: RoundFunction) -> Chunk:
             return jax.tree.map(lambda table: table[index], schedule)
 
         size = jax.tree.leaves(schedule)[0].shape[0]
-        # Compiled in itself, so that it is traced once.
-        traced = jax.jit(one_round)
+
+        def this_round(*given: Any) -> Any:
+            return one_round(*given)
+
+        # Compiled in itself, so that it is traced once. JAX would take what it has traced of an
+        # equal round, whose optimiser of the user's own may have been another one.
+        traced = jax.jit(this_round)
         _, output, newest = jax.eval_shape(traced, carry, seed, row(0), jnp.array(True))
         outputs = jax.tree.map(lambda leaf: jnp.zeros((size, *leaf.shape), leaf.dtype), output)
         newest = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), newest)
