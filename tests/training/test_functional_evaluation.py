@@ -4,6 +4,7 @@ import contextlib
 
 import functional_stand_ins as own
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -117,9 +118,23 @@ class EndlessReward(own.FrankWalk):
         return after, step._replace(reward=step.reward / 0.0)
 
 
-def test_rewards_that_are_no_numbers_are_refused():
-    spec, policy = policy_for(named_env(EndlessReward)[0])
-    with pytest.raises(
-        EnvironmentFailedError, match="rewards in an evaluation that are not finite"
-    ):
+class EndlessObservation(own.FrankWalk):
+    """An observation that is no number, after a step."""
+
+    def step(self, state, action, key):
+        after, step = super().step(state, action, key)
+        return after, step._replace(observation=step.observation / 0.0)
+
+
+class NothingAllowed(own.MaskedWalk):
+    """A mask that allows nothing, although the episode goes on."""
+
+    def state_info(self, state, params=None):
+        return {"action_mask": jnp.zeros(2, jnp.int8)}
+
+
+@pytest.mark.parametrize("wrong", [EndlessReward, EndlessObservation, NothingAllowed])
+def test_what_no_environment_may_give_is_refused(wrong):
+    spec, policy = policy_for(named_env(wrong)[0])
+    with pytest.raises(EnvironmentFailedError, match=r"gave in an evaluation .* is not finite"):
         evaluated(spec, NormalisedQValues(policy, None), 3)

@@ -214,7 +214,7 @@ class Evaluator:
         numbers = list(seeds)
         for first in range(0, len(numbers), MAX_EVALUATION_ENVS):
             part = numbers[first : first + MAX_EVALUATION_ENVS]
-            returns, lengths = play(
+            returns, lengths, is_unfit = play(
                 environments,
                 policy.network,
                 policy.vector,
@@ -223,9 +223,10 @@ class Evaluator:
                 most_steps,
                 stop,
             )
-            if not np.isfinite(returns).all():
+            if is_unfit:
                 raise EnvironmentFailedError(
-                    f"{self._spec.env_id} gave rewards in an evaluation that are not finite"
+                    f"{self._spec.env_id} gave in an evaluation a reward or an observation that is "
+                    "not finite or not in its space, or an action mask that allows no action"
                 )
             ended = zip(part, returns.tolist(), lengths.tolist(), strict=True)
             yield [EndedEpisode(*episode, math.nan) for episode in ended]

@@ -35,6 +35,8 @@ class Episodes(NamedTuple):
     """What the network remembers before `observation`; None without a memory."""
     episode_return: Float[Array, " episode"]
     length: Int[Array, " episode"]
+    unfit: Bool[Array, " episode"]
+    """Whether the environment gave what none may give, as in `DeviceStep.unfit`; ends it."""
 
 
 @own_numerics()
@@ -46,7 +48,7 @@ def play(
     seeds: list[int],
     most_steps: int,
     after_call: Callable[[], None],
-) -> tuple[Float[np.ndarray, " episode"], Int[np.ndarray, " episode"]]:
+) -> tuple[Float[np.ndarray, " episode"], Int[np.ndarray, " episode"], bool]:
     """Returns and lengths of episodes with the action of highest Q-value in every state.
 
     An episode is the one that the environment's Gymnasium face plays after a reset with its seed.
@@ -59,6 +61,10 @@ def play(
         seeds: of the episodes, at most one for each environment.
         most_steps: an episode is cut off after so many steps.
         after_call: called after each compiled call; may raise.
+
+    Returns:
+        Return and length of each episode, and whether the environment gave in any of them what none
+        may give.
     """
     programs = _programs(environments, network)
     programs.wait()
@@ -73,7 +79,7 @@ def play(
         after_call()
     found = np.asarray(episodes.episode_return), np.asarray(episodes.length)
     returns, lengths = (values[: len(seeds)] for values in found)
-    return returns.astype(np.float64), lengths.astype(np.int64)
+    return returns.astype(np.float64), lengths.astype(np.int64), bool(episodes.unfit.any())
 
 
 def compile_beside(
@@ -132,7 +138,9 @@ def _functions(
         state, observation, mask = environments.first(seed)
         zeros = jnp.zeros(seed.shape, jnp.float32)
         memory, length = environments.initial_memory(), zeros.astype(jnp.int32)
-        return Episodes(state, observation, mask, seed, chosen, memory, zeros, length)
+        unfit = chosen & environments.unfit(observation, mask, jnp.zeros_like(chosen))
+        runs = chosen & ~unfit
+        return Episodes(state, observation, mask, seed, runs, memory, zeros, length, unfit)
 
     def step(vector: Array, scales: Scales | None, most_steps: Array, now: Episodes) -> Episodes:
         shown = now.observation if scales is None else scales.of_observation(now.observation)
@@ -140,7 +148,9 @@ def _functions(
         q_values, memory = network.q_step(params, shown, now.mask, now.memory)
         action, length = jnp.argmax(q_values, axis=1).astype(jnp.uint32), now.length + 1
         state, found = environments.next(now.state, action, now.seed, length)
-        ended = found.terminated | found.truncated | (length >= most_steps)
+        ended = found.terminated | found.truncated
+        unfit = ~jnp.isfinite(found.reward)
+        unfit |= environments.unfit(found.observation, found.mask, ended)
 
         def kept(new: Array, old: Array) -> Array:
             wide = now.is_running.reshape(-1, *[1] * (new.ndim - 1))
@@ -151,10 +161,11 @@ def _functions(
             found.observation,
             found.mask,
             now.seed,
-            now.is_running & ~ended,
+            now.is_running & ~(ended | unfit | (length >= most_steps)),
             memory,
             now.episode_return + found.reward,
             length,
+            unfit,
         )
         # Those that have ended stay as they are.
         return jax.tree.map(kept, following, now)

@@ -222,7 +222,7 @@ class DeviceEnvironments:
             truncated=shown.truncated,
             episode_return=states.episode_return + reward,
             length=jnp.where(ended, number, 0),
-            unfit=~jnp.isfinite(reward) | self._unfit(arrived, shown.mask, ended),
+            unfit=~jnp.isfinite(reward) | self.unfit(arrived, shown.mask, ended),
             memory=states.memory,
         )
         after = EnvironmentStates(
@@ -246,13 +246,19 @@ class DeviceEnvironments:
             return found
         return jax.lax.pmax(found.astype(jnp.int32), LANES) > 0
 
-    def _unfit(
+    def unfit(
         self,
         observation: Observation,
         mask: Bool[Array, "env action"] | None,
         ended: Bool[Array, " env"],
     ) -> Bool[Array, " env"]:
-        """Which of them show what no environment may show."""
+        """Which of them show what no environment may show.
+
+        Args:
+            observation: as it is stored.
+            mask: of allowed actions.
+            ended: where the episode is over, so that no action need be allowed.
+        """
         unfit = jnp.zeros_like(ended)
         for leaf, part in zip(self.leaves, jax.tree.leaves(observation), strict=True):
             if leaf.num_values is not None:
@@ -289,7 +295,7 @@ class DeviceEnvironments:
                 episode_seed=begun(start.episode_seed, states.episode_seed),
                 digest=begun(digest, states.digest),
             )
-            wrong = ended & self._unfit(start.observation, start.mask, jnp.zeros_like(ended))
+            wrong = ended & self.unfit(start.observation, start.mask, jnp.zeros_like(ended))
             return after, unfit | wrong
 
         return jax.lax.cond(self.any_of(ended), begin, lambda states: (states, unfit), states)
