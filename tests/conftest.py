@@ -105,7 +105,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _known_to_xla(flags: Iterable[str]) -> list[str]:
     """The flags that this version of XLA has; it would end the process for any other one."""
-    library = max(Path(jaxlib.__file__).parent.glob("*.so"), key=lambda path: path.stat().st_size)
+    compiled = [p for p in Path(jaxlib.__file__).parent.iterdir() if p.suffix in (".so", ".dll")]
+    library = max(compiled, key=lambda path: path.stat().st_size)
     with open(library, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as code:
         return [f for f in flags if code.find(f.strip("-").partition("=")[0].encode()) >= 0]
 

@@ -251,6 +251,12 @@ def test_film_and_plot_write_into_the_run_and_print_where(run, capsys):
     assert (run / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_folder_may_be_called_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert frank("runs", "none") == 2
+    assert "no folder none" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [["--max-gradient-norm", "none"], ["--max-gradient-norm=none"]])
 def test_none_turns_an_optional_setting_off(words, tmp_path):
     assert frank("train", "CartPole-v1", *SMALL, *words, "--out", tmp_path / "run") == 0
@@ -352,6 +358,8 @@ BEGUN = {
     "runs some/folder --wh": "--where",
     "runs compare --js": "--json",
     "runs remove a b --che": "--checkpoints",
+    "job --prin": "",
+    "cluster --addr": "",
 }
 """What was typed after `frank`, and what it may become."""
 
@@ -382,6 +390,7 @@ def test_fish_is_told_the_options_of_a_commands_own_commands(capsys):
     others = f"{seen} runs; and not __fish_seen_subcommand_from compare remove'"
     assert f"{others} -a 'compare remove'" in lines
     assert f"{others} -l where" in lines
+    assert "complete -c frankrl -w frank" in lines
 
 
 def test_help_of_train_shows_every_setting_with_its_unit_and_the_presets_default(capsys):

@@ -90,6 +90,8 @@ def test_what_is_printed_beside_results_goes_to_standard_error_until_the_end(cap
 @pytest.mark.parametrize("reader", ["gone", "full"])
 def test_results_that_nobody_takes_end_the_command_without_a_traceback(talked, reader):
     folder, _ = talked
+    if reader == "full" and not os.path.exists("/dev/full"):
+        pytest.skip("Linux has a device that is always full")
     to = "/dev/full" if reader == "full" else os.pipe()
     with contextlib.ExitStack() as stack:
         if reader == "full":

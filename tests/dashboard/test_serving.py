@@ -338,7 +338,7 @@ def test_without_the_extra_the_error_says_what_to_install(
     assert frank(words) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f"{package!r}" in line
-    assert "pip install 'frankrl[dashboard]'" in line
+    assert 'pip install "frankrl[dashboard]"' in line
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import resource
 import shutil
 
 import gymnasium
@@ -309,6 +308,7 @@ def test_a_disk_that_is_full_ends_in_one_sentence_and_leaves_nothing(room, tmp_p
     """HDF5 alone would print hundreds of tracebacks, and end the process."""
     description = described(MIXED)
     episodes = random_episodes(description, 30)
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     try:
@@ -328,7 +328,7 @@ def test_without_the_extra_the_error_says_what_to_install(tmp_path, monkeypatch)
 
     monkeypatch.setattr(extras.importlib, "import_module", missing)
     for ask in (lambda: open_dataset(data), lambda: made(tmp_path / "other")):
-        with pytest.raises(MissingExtraError, match=r"pip install 'frankrl\[minari\]'"):
+        with pytest.raises(MissingExtraError, match=r'pip install "frankrl\[minari\]"'):
             ask()
 
 

@@ -369,7 +369,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, module, package)
     with pytest.raises(FrankError) as caught:
         spec_of("ALE/Pong-v5")
     assert f"needs the package '{package}'" in str(caught.value)
-    assert "pip install 'frankrl[atari]'" in str(caught.value)
+    assert 'pip install "frankrl[atari]"' in str(caught.value)
 
 
 def test_the_settings_of_a_game_come_back_from_its_stored_description():

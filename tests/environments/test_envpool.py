@@ -198,7 +198,7 @@ def test_an_environment_that_the_pool_cannot_give_is_refused(env_id, kwargs, wor
 def test_without_the_package_the_extra_is_named(monkeypatch):
     spec = describe("CartPole-v1", {})
     monkeypatch.setitem(sys.modules, "envpool", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'frankrl\[envpool\]'"):
+    with pytest.raises(MissingExtraError, match=r'pip install "frankrl\[envpool\]"'):
         EnvPoolVector(spec, 1, 0)
 
 

@@ -233,9 +233,7 @@ def test_what_works_on_the_host_makes_an_ordinary_environment():
 @pytest.mark.parametrize("prefix", ["", "functional:"])
 @pytest.mark.parametrize("limit", [0, -1, None, 2.5, True, "3"])
 def test_a_time_limit_that_is_none_is_refused(limit, prefix):
-    what = (
-        "max_episode_steps in env_kwargs must be a whole number of at least 1, got .*leave it out"
-    )
+    what = r"must be a whole number from 1 to 2,147,483,647, got .*leave it out"
     with pytest.raises(EnvironmentUnusableError, match=what):
         describe(f"{prefix}functional_stand_ins:GymnasiumWalk", {"max_episode_steps": limit})
 

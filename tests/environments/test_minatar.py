@@ -165,7 +165,8 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "minatar"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "minatar", None)
-    with pytest.raises(MissingExtraError, match=r"'minatar', .* pip install 'frankrl\[minatar\]'"):
+    match = r"'minatar', .* pip install \"frankrl\[minatar\]\""
+    with pytest.raises(MissingExtraError, match=match):
         describe(NAMES["breakout"], {})
 
 

@@ -123,7 +123,7 @@ def test_only_three_colours_can_be_turned_to_grey():
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'frankrl\[pixels\]'"):
+    with pytest.raises(MissingExtraError, match=r'pip install "frankrl\[pixels\]"'):
         spec_of(resize=8)
     assert spec_of(grayscale="on").leaves[0].shape == (12, 20)
 

@@ -48,6 +48,29 @@ class Road:
         return (state[0] if self.forgets else -state[0]), -state[1]
 
 
+class CountedRoad(Road):
+    """Its state has a number beside: a large whole one, or one that is infinite at first."""
+
+    def __init__(self, number="whole"):
+        super().__init__()
+        self.number = number
+
+    def reset(self, key):
+        state, place, mask = super().reset(key)
+        first = jnp.int32(1_000_000) if self.number == "whole" else jnp.float32(np.inf)
+        return (state, first), place, mask
+
+    def step(self, state, action, key):
+        after, shown = super().step(state[0], action, key)
+        # To the right it is another one than to the left.
+        if self.number == "whole":
+            return (after, state[1] + action), shown
+        return (after, jnp.where(state[0][0][0] > 0, jnp.inf, 1.0 + action)), shown
+
+    def mirror_state(self, symmetry, state):
+        return super().mirror_state(symmetry, state[0]), state[1]
+
+
 class RoadOfAverages(Road):
     """It makes no mirror images of states."""
 
@@ -120,3 +143,10 @@ def test_without_mirrored_states_averages_are_compared(monkeypatch):
     check_symmetries(describe("functional:test_symmetry_states:RoadOfAverages", {}))
     check_symmetries(describe(OWN[0], {}, wrappers=["own_envs:Doubled"]))
     assert played == [1, 1]
+
+
+@pytest.mark.parametrize("number", ["whole", "infinite"])
+def test_a_number_of_the_state_differs_although_others_are_large(number):
+    spec = describe("functional:test_symmetry_states:CountedRoad", {"number": number})
+    with pytest.raises(SettingError, match="a number of the state should be"):
+        check_symmetries(spec)

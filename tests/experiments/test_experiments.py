@@ -372,7 +372,7 @@ def test_mistakes_give_one_line(arguments, words, capsys, tmp_path):
 def test_without_matplotlib_nothing_is_started(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert frank(["experiment", "target", "--out", str(tmp_path / "out")]) == 2
-    assert "pip install 'frankrl[plot]'" in capsys.readouterr().err
+    assert 'pip install "frankrl[plot]"' in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

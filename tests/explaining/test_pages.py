@@ -373,7 +373,9 @@ def test_a_path_that_cannot_be_written_is_refused_before_any_work(
     assert {path.name for path in tmp_path.iterdir()} == {"pipe", "file"}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
+)
 def test_a_folder_that_may_not_be_written_is_refused(run, tmp_path, capsys):
     tmp_path.chmod(0o500)
     file = tmp_path / "update.html"

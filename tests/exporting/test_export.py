@@ -206,7 +206,7 @@ def test_without_onnx_its_extra_is_named_and_weights_are_written_all_the_same(
     run, tmp_path, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'frankrl\[onnx\]'"):
+    with pytest.raises(MissingExtraError, match=r'pip install "frankrl\[onnx\]"'):
         frankrl.export(run, onnx=tmp_path / "agent.onnx")
     assert frankrl.export(run, safetensors=tmp_path / "agent.safetensors")
 

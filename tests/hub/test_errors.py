@@ -119,7 +119,7 @@ def test_without_the_package_both_commands_say_what_to_install(run, monkeypatch,
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     for words in (["push", str(run), "jane/cart"], ["pull", "jane/cart"]):
         assert main(["hub", *words]) == 2
-        assert "install it with: pip install 'frankrl[hub]'" in said(capsys)
+        assert 'install it with: pip install "frankrl[hub]"' in said(capsys)
     with pytest.raises(MissingExtraError):
         frankrl.hub.pull("jane/cart")
 

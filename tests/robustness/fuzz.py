@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import resource
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -152,4 +151,6 @@ def _altered(draw: Any, whole: bytes) -> bytes:
 
 
 def _peak_bytes() -> int:
+    import resource  # which Windows lacks
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

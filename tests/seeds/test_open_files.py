@@ -1,11 +1,11 @@
 """The number of files that the runs of a program may hold open."""
 
-import resource
-
 import pytest
 
 from frankrl.core.errors import MachineError
 from frankrl.seeds.open_files import allow_open_files
+
+resource = pytest.importorskip("resource", reason="Windows has no such limit")
 
 
 @pytest.fixture

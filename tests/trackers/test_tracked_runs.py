@@ -188,7 +188,7 @@ def test_a_missing_extra_is_named_before_anything_is_written(name, tmp_path, mon
     )
     assert main(["train", "CartPole-v1", "--out", str(tmp_path / "run"), "--log", name]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"pip install 'frankrl[{name}]'" in line
+    assert f'pip install "frankrl[{name}]"' in line
     assert not (tmp_path / "run").exists()
     with pytest.raises(MissingExtraError):
         frankrl.train("CartPole-v1", out=tmp_path / "run", log=name)

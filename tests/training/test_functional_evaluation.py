@@ -12,8 +12,9 @@ from frankrl.config import MAX_EVALUATION_ENVS, EvaluationSettings, Settings
 from frankrl.core.errors import EnvironmentFailedError
 from frankrl.core.normalisation import LeafScale, Scales
 from frankrl.core.random import Use
-from frankrl.environments import describe, named_env
+from frankrl.environments import describe, functional_of, named_env
 from frankrl.experience import HostPolicy, NormalisedQValues
+from frankrl.experience.device import DeviceEnvironments
 from frankrl.training.evaluator import EvaluationStopped, Evaluator
 from frankrl.training.state import Experiment
 
@@ -138,3 +139,31 @@ def test_what_no_environment_may_give_is_refused(wrong):
     spec, policy = policy_for(named_env(wrong)[0])
     with pytest.raises(EnvironmentFailedError, match=r"gave in an evaluation .* is not finite"):
         evaluated(spec, NormalisedQValues(policy, None), 3)
+
+
+class NothingAtTheEnd(own.FrankWalk):
+    """Its masks allow nothing where an episode is over, by the time limit too."""
+
+    def reset(self, key):
+        state, square, _ = super().reset(key)
+        return state, square, jnp.ones(2, jnp.bool)
+
+    def step(self, state, action, key):
+        after, step = super().step(state, action, key)
+        is_over = step.terminated | step.truncated
+        return after, step._replace(mask=jnp.full(2, ~is_over))
+
+
+def test_a_mask_that_allows_nothing_at_an_end_allows_all_as_on_the_host():
+    spec = describe(named_env(NothingAtTheEnd)[0], {})
+    environments = DeviceEnvironments.of(functional_of(spec), spec, 4, 0)
+    state, _, _ = environments.first(np.arange(4, dtype=np.uint32))
+    truncated = np.zeros(4, np.bool_)
+    for number in range(1, own.LIMIT + 1):
+        # To and fro, so that no goal is reached before the time is up.
+        action = np.full(4, number % 2, np.uint32)
+        seeds, numbers = np.arange(4, dtype=np.uint32), np.full(4, number, np.int32)
+        state, found = environments.next(state, action, seeds, numbers)
+        truncated |= np.asarray(found.truncated & ~found.terminated)
+        assert np.asarray(found.mask).all()
+    assert truncated.any()

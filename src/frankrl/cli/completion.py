@@ -14,6 +14,8 @@ from frankrl.cli.output import print_result
 from frankrl.cli.parsing import OTHER_FLAGS, parse
 
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+_ROW = re.compile(r"^[│ ]*(?:-\w, )?(?P<flags>--[a-z].*?)(?:  |$)", re.MULTILINE)
+"""The beginning of a row of the help: what stands behind it, or elsewhere, is prose."""
 _BASH = """\
 # Completion of frank for bash: source <(frank completion bash)
 _frank() {{
@@ -117,6 +119,7 @@ def _fish_lines(
     def line(condition: str, rest: str) -> str:
         return f"complete -c frank -n '{condition}' {rest}"
 
+    yield "complete -c frankrl -w frank"
     yield line(f"not {seen} {' '.join(own)}", f"-a '{' '.join(own)}'")
     for command, names in flags.items():
         condition = "; and ".join(f"{seen} {word}" for word in command.split())
@@ -140,4 +143,5 @@ def _flags(command: str) -> list[str]:
     words.append("--help-all" if name == "train" else "--help")
     with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
         importlib.import_module(f"frankrl.cli.{name}").run(words)
-    return sorted({*_FLAG.findall(shown.getvalue()), "--help"} - set(OTHER_FLAGS.values()))
+    rows = " ".join(row["flags"] for row in _ROW.finditer(shown.getvalue()))
+    return sorted({*_FLAG.findall(rows), "--help"} - set(OTHER_FLAGS.values()))

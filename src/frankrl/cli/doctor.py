@@ -197,7 +197,7 @@ def advice_on(found: Findings, environment: Mapping[str, str]) -> Iterator[str]:
     if not is_on_gpu and found.has_gpu:
         version = found.versions.get("jax", "VERSION")
         yield (
-            f"There is a GPU that JAX cannot use: pip install 'jax[cuda13]=={version}', or "
+            f'There is a GPU that JAX cannot use: pip install "jax[cuda13]=={version}", or '
             "jax[cuda12] if its driver is older."
         )
     if not found.cache:
@@ -239,7 +239,7 @@ def _lines(found: Findings) -> Iterator[str]:
         else "none",
         "films": found.ffmpeg or "cannot be written",
         "extras": ", ".join(installed) or "none",
-        "not installed": f"{', '.join(lacking)} (pip install 'frankrl[NAME]')" if lacking else "",
+        "not installed": f'{", ".join(lacking)} (pip install "frankrl[NAME]")' if lacking else "",
     }
     indent = max(map(len, rows)) + 2
     for name, text in rows.items():

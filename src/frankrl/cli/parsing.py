@@ -116,7 +116,7 @@ def _switches_as_tyro_spells_them(arguments: Sequence[str]) -> list[str]:
 def _none_as_tyro_spells_it(arguments: Sequence[str]) -> list[str]:
     """The words typed, with an optional setting's `none` as tyro wants it."""
     names = optional_setting_names()
-    flags = {_flag(name) for name in names} | {OTHER_FLAGS.get(name, "") for name in names}
+    flags = {_flag(name) for name in names} | {OTHER_FLAGS[n] for n in names if n in OTHER_FLAGS}
     words = []
     for before, word in zip(["", *arguments], arguments, strict=False):
         flag, equals, value = word.partition("=")

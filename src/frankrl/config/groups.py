@@ -435,7 +435,7 @@ class EvaluationSettings(Checked):
     )
     """Updates of the estimate at the end of a run without an environment, by fitted Q evaluation;
     none: there is no estimate. [updates]"""
-    evaluation_max_episode_steps: int = number(100_000, at_least=1)
+    evaluation_max_episode_steps: int = number(100_000, at_least=1, at_most=2**31 - 1)
     """An episode of an evaluation that its environment does not end is ended after so many steps.
     [env steps]"""
     evaluation_on: Literal["own", "training"] = "own"

@@ -88,7 +88,8 @@ class MissingExtraError(FrankError):
     def __init__(self, feature: str, package: str, extra: str) -> None:
         super().__init__(
             f"{feature} needs the package {package!r}, which is not installed; "
-            f"install it with: pip install 'frankrl[{extra}]'"
+            # Double quotes, because a Windows shell takes single ones for a part of the name.
+            f'install it with: pip install "frankrl[{extra}]"'
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from frankrl.core.errors import FrankError, RunFolderError
 from frankrl.core.paths import given_path
 from frankrl.core.processes import module_command, search_path
+from frankrl.core.system import apart
 from frankrl.dashboard.serving import check_packages
 
 _PATIENCE_SECONDS = 5.0
@@ -23,14 +24,14 @@ class Dashboard:
     def __init__(self, root: Path) -> None:
         """Start serving the runs below a folder, or one run."""
         # The server stops when its standard input ends, so it stops with this process, however that
-        # ends. Its own process group keeps Ctrl-C for the training.
+        # ends. Ctrl-C is for the training alone.
         self._process = subprocess.Popen(
             [*module_command("frankrl.dashboard"), str(root), json.dumps(search_path())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            process_group=0,
+            **apart(),
         )
         self.url = ""
         """The page's address; empty until `wait_for_url` has returned."""

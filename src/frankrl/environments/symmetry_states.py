@@ -62,7 +62,7 @@ def different_steps(
     names, is_whole = fact_names(spec), _is_whole(spec)
     expected_state, found_state = map(_numbers, (steps.after, steps.other_after))
     names = [*names, *("a number of the state",) * expected_state.shape[1]]
-    is_whole = np.concatenate((is_whole, np.zeros(expected_state.shape[1], np.bool_)))
+    is_whole = np.concatenate((is_whole, _are_whole(steps.after)))
     expected = np.concatenate((expected, expected_state), axis=1)
     found = np.concatenate((found, found_state), axis=1)
     differs = _differs(expected, found, is_whole)
@@ -80,7 +80,8 @@ def _differs(
     found: Float[np.ndarray, "step fact"],
     is_whole: Bool[np.ndarray, " fact"],
 ) -> Bool[np.ndarray, "step fact"]:
-    allowed = np.where(is_whole, 0, _TOLERANCE * np.abs(expected).max(axis=0))
+    largest = np.where(np.isfinite(expected), np.abs(expected), 0).max(axis=0)
+    allowed = np.where(is_whole, 0, _TOLERANCE * largest)
     return ~((np.abs(expected - found) <= allowed) | (expected == found))
 
 
@@ -159,6 +160,15 @@ def _numbers(tree: Any) -> Float[np.ndarray, "step number"]:
     leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree)]
     flat = [leaf.reshape(len(leaf), -1) for leaf in leaves]
     return np.concatenate(flat, axis=1) if flat else np.zeros((_NUM_STATES * _NUM_STEPS, 0))
+
+
+def _are_whole(tree: Any) -> Bool[np.ndarray, " number"]:
+    """Which of the numbers of `_numbers` are no real ones."""
+    import jax
+
+    leaves = jax.tree.leaves(tree)
+    kinds = [np.full(leaf[0].size, leaf.dtype.kind != "f") for leaf in leaves]
+    return np.concatenate(kinds) if kinds else np.zeros(0, np.bool_)
 
 
 def _mirrored(

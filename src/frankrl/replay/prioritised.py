@@ -74,7 +74,7 @@ class PrioritisedSampler(Sampler):
         self, bits: UInt32[Array, "update batch"], request: SampleRequest
     ) -> PriorityDraws:
         """The position of each transition in its segment."""
-        done = jnp.asarray(request.ticks, jnp.float32) / self.beta_ticks
+        done = jnp.asarray(request.ticks, jnp.float32) / jnp.float32(self.beta_ticks)
         beta = self.beta + jnp.minimum(done, 1.0) * (1.0 - self.beta)
         return PriorityDraws(as_uniforms(bits), beta, jnp.uint32(request.first))
 

@@ -19,6 +19,7 @@ _PACKAGES = (
     "numpy",
     "gymnasium",
     "box2d",
+    "box2d-py",
     "envpool",
     "ale-py",
     "minatar",

@@ -38,7 +38,7 @@ def check_device(settings: Settings) -> None:
     elif platforms:
         why = f"JAX_PLATFORMS is {platforms!r}: unset it"
     elif wanted == "gpu":
-        why = "it finds no GPU: install JAX for yours, as by pip install 'jax[cuda13]'"
+        why = 'it finds no GPU: install JAX for yours, as by pip install "jax[cuda13]"'
     else:
         why = "it was in use before Frank: set JAX_PLATFORMS=cpu"
     raise MachineError(

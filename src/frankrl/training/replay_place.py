@@ -13,6 +13,7 @@ import jax
 from frankrl.core.backend import visible_cpus
 from frankrl.core.errors import MachineError, SettingError
 from frankrl.core.system import available_memory
+from frankrl.core.wording import option
 from frankrl.runs import machine_facts
 from frankrl.training.sizes import bytes_each, data_bytes, in_bytes, memory_line
 from frankrl.training.state import Experiment
@@ -92,7 +93,8 @@ def check_place(experiment: Experiment) -> None:
     if settings.environment.source == "device":
         raise SettingError(
             "replay_device is 'cpu', but the loop of a functional environment is one program on "
-            "the device that learns: leave replay_device out, or begin a run with source host"
+            f"the device that learns: give {option('replay_device', 'auto')}, or begin a run with "
+            "source host"
         )
     if host is None:
         raise MachineError(

@@ -7,11 +7,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from frankrl.core.errors import SettingError
+from frankrl.core.system import apart
 
 ENDINGS = (".mp4", ".gif")
 GIF_FRAMES_PER_SECOND = 15
@@ -77,7 +79,7 @@ class VideoWriter:
         except OSError as error:
             raise self._not_writable(error.strerror or str(error)) from error
 
-    def _start(self, width: int, height: int) -> "subprocess.Popen[bytes]":
+    def _start(self, width: int, height: int) -> "subprocess.Popen[Any]":
         """Start the encoder.
 
         Not with `imageio_ffmpeg.write_frames`: that forks, which a process with JAX must not
@@ -92,7 +94,7 @@ class VideoWriter:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._stderr,
-            process_group=0,  # Ctrl-C reaches only this process, which then ends the encoder.
+            **apart(),  # Ctrl-C reaches only this process, which then ends the encoder.
         )
 
     def _finish(self) -> None:

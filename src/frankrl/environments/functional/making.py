@@ -22,7 +22,7 @@ from frankrl.environments.functional.env import FunctionalEnv
 from frankrl.environments.functional.ids import MADE_HERE
 from frankrl.environments.functional_kinds import functional_kind
 
-_TIME_LIMIT = "max_episode_steps"
+_TIME_LIMIT, _MAX_TIME_LIMIT = "max_episode_steps", 2**31 - 1
 _INSTALLED_BY = {"gymnax": '--no-deps "gymnax>=1.0"'}
 """What pip is told for a package, where that is not its name."""
 _WANTED = (
@@ -159,11 +159,12 @@ def _limit_in(env_kwargs: Mapping[str, Any]) -> int | None:
     if _TIME_LIMIT not in env_kwargs:
         return None
     limit = env_kwargs[_TIME_LIMIT]
-    if isinstance(limit, numbers.Integral) and not isinstance(limit, bool) and int(limit) >= 1:
+    is_number = isinstance(limit, numbers.Integral) and not isinstance(limit, bool)
+    if is_number and 1 <= int(limit) <= _MAX_TIME_LIMIT:
         return int(limit)
     raise EnvironmentUnusableError(
-        f"{_TIME_LIMIT} in env_kwargs must be a whole number of at least 1, got {in_words(limit)}: "
-        "leave it out for the environment's own time limit"
+        f"{_TIME_LIMIT} in env_kwargs must be a whole number from 1 to {_MAX_TIME_LIMIT:,}, got "
+        f"{in_words(limit)}: leave it out for the environment's own time limit"
     )
 
 

@@ -180,9 +180,15 @@ class DeviceEnvironments:
 
         given = action.astype(jnp.int32) + self.first_action
         after, shown = jax.vmap(one)(state, given, seed, number)
+        mask = shown.mask if self.is_masked else None
+        if mask is not None:
+            # Where an episode is over nothing is chosen, so a mask may allow nothing. As on the
+            # host all actions are allowed then: after a time limit the future counts.
+            is_over = jnp.logical_or(shown.terminated, shown.truncated)
+            mask |= (is_over & ~jnp.any(mask, axis=1))[:, None]
         return after, shown._replace(
             observation=self._stored(shown.observation),
-            mask=shown.mask if self.is_masked else None,
+            mask=mask,
             reward=shown.reward.astype(jnp.float32),
         )
 
