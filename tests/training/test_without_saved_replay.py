@@ -8,7 +8,7 @@ from robustness.runs import contents, killed_copy
 from safetensors.numpy import load_file
 
 import frankrl
-from frankrl.core.errors import FrankWarning, RunFolderError
+from frankrl.core.errors import DamagedError, FrankWarning, RunFolderError
 from frankrl.dashboard.work.diagnostics import diagnose
 from frankrl.explaining import openable, reopen
 from frankrl.replay import UniformSampler
@@ -109,6 +109,26 @@ def test_a_buffer_that_was_saved_is_used_and_left_out_from_then_on(runs, tmp_pat
     half = killed_copy(runs / "all", tmp_path / "half")
     assert frankrl.resume(half, checkpoint_replay="none").not_reproducible == []
     assert contents(half) == contents(runs / "none")
+
+
+@pytest.mark.parametrize("also", ["", "optimiser.safetensors"])
+def test_a_run_whose_buffer_is_damaged_in_all_checkpoints_goes_on_without_it(runs, tmp_path, also):
+    half = killed_copy(runs / "all", tmp_path / "half")
+    for path in list_checkpoints(half / "checkpoints"):
+        for name in ("replay.safetensors", *filter(None, [also])):
+            content = bytearray((path / name).read_bytes())
+            content[-1] ^= 1
+            (path / name).write_bytes(content)
+    with pytest.raises(DamagedError, match=r"is damaged.*nor is any.*'none' goes on"):
+        frankrl.resume(half)
+    if also:
+        with pytest.raises(DamagedError, match=r"optimiser.safetensors is damaged.*nor is any"):
+            frankrl.resume(half, checkpoint_replay="none")
+        return
+    with pytest.warns(FrankWarning, match="holds no replay buffer"):
+        result = frankrl.resume(half, checkpoint_replay="none")
+    assert result.env_steps == 400
+    assert [mark["env_steps"] for mark in result.not_reproducible] == [300]
 
 
 def test_updates_before_the_gap_are_opened_from_the_beginning(continued):

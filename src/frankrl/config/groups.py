@@ -154,7 +154,8 @@ class PixelSettings(Checked):
 
 @dataclass(frozen=True)
 class AtariSettings(Checked):
-    """Atari games, `ALE/…`; the defaults are those of Machado et al. (2018)."""
+    """Atari games, `ALE/…`; the defaults follow the advice of Machado et al. (2018) on sticky
+    actions, ends and actions."""
 
     frame_skip: int = number(4, at_least=1, at_most=64)
     """Frames that each action lasts, of 60 a second; their rewards are summed. [frames]"""

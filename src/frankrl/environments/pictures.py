@@ -29,13 +29,14 @@ def with_prepared_pictures(
     space = env.observation_space
     setting = "grayscale on" if grayscale else f"resize {size}"
     if not _is_prepared(space, env_id):
+        channels = "3 colours" if grayscale else "1, 3 or 4 channels"
         raise EnvironmentUnusableError(
             f"{setting} needs observations that are one picture, uint8[height, width] or "
-            "uint8[height, width, channels] with 1, 3 or 4 channels from 0 to 255 and at least 8 × "
-            f"8 pixels, and {env_id} has {space}: leave it out, or wrap the environment so that it "
+            f"uint8[height, width, channels] with {channels} from 0 to 255 and at least 8 × 8 "
+            f"pixels, and {env_id} has {space}: leave it out, or wrap the environment so that it "
             "shows the picture alone"
         )
-    if grayscale and len(space.shape) == 3:
+    if grayscale and space.shape[2:] not in ((), (1,)):
         if space.shape[2] != 3:
             raise EnvironmentUnusableError(
                 f"grayscale on needs a picture of three colours, and {env_id} has {space}: leave "

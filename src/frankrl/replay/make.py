@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _LEAST_ENV_STEPS = 4_096
 """A buffer for fewer env steps would save no memory worth the name."""
+_ROUNDED_TO_POWERS = 65_536
+"""Up to so many env steps a buffer has rows for a power of two of them."""
 
 
 def make_replay(settings: Settings, frame_stack: int = 1, first_env_step: int = 0) -> ReplayBuffer:
@@ -72,11 +74,13 @@ def make_data_replay(settings: Settings, num_steps: int, frame_stack: int = 1) -
 def _most_env_steps(settings: Settings) -> int | None:
     """At least the env steps of the run, of which the last round may go beyond the budget.
 
-    A power of two, so that runs with similar budgets share their compiled code; None if the run
-    can fill the buffer.
+    Rounded up, so that runs with similar budgets share their compiled code: to a power of two, or
+    where that could be much memory to a sixteenth of it. None if the run can fill the buffer.
     """
     env_steps = settings.training.total_env_steps + settings.round_ticks
-    most = max(_LEAST_ENV_STEPS, 1 << (env_steps - 1).bit_length())
+    power = max(_LEAST_ENV_STEPS, 1 << (env_steps - 1).bit_length())
+    unit = power if power <= _ROUNDED_TO_POWERS else power // 16
+    most = -(-env_steps // unit) * unit
     return most if most < settings.replay.replay_capacity else None
 
 

@@ -75,6 +75,12 @@ class Loaded(NamedTuple):
             name: entry for name, entry in self.described.items() if name.endswith(CHUNK_SUFFIX)
         }
 
+    def without_chunks(self) -> "Loaded":
+        """The same as if it had no chunks."""
+        chunks = self.chunks
+        kept = {name: entry for name, entry in self.described.items() if name not in chunks}
+        return self._replace(described=kept)
+
 
 def save_checkpoint(
     folder: Path,

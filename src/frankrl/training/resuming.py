@@ -1,5 +1,6 @@
 """Reads the state of a run from its checkpoints; writes nothing."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from jaxtyping import Float
 
 from frankrl.core.errors import DamagedError, RunFolderError, SettingError
 from frankrl.core.figures import counted
+from frankrl.core.wording import option
 from frankrl.environments import EnvironmentLog, EnvironmentSpec, spec_from_data
 from frankrl.experience import ActorsState, Statistics
 from frankrl.learning import LearnerState
@@ -69,6 +71,9 @@ def read_run(
 ) -> Found:
     """Read the newest intact checkpoint.
 
+    Checkpoints share most of their replay buffers, so one fault of the disk can damage those of
+    all. With `checkpoint_replay` none the run then goes on without.
+
     Args:
         folder: the run's folder.
         experiment: the experiment, with the settings for continuing.
@@ -85,14 +90,28 @@ def read_run(
             f"{begin_again(folder)}"
         )
 
-    def whole(checkpoint: Path) -> Found:
-        found = read_checkpoint(folder, experiment, checkpoint)
+    settings = experiment.settings
+
+    def whole(checkpoint: Path, *, with_replay: bool = True) -> Found:
+        found = read_checkpoint(folder, experiment, checkpoint, with_replay=with_replay)
         read_too(checkpoint)
         return found
 
-    found, damaged = read_newest(folder.checkpoints, whole)
+    try:
+        found, damaged = read_newest(folder.checkpoints, whole)
+    except DamagedError as error:
+        if not settings.has_replay or settings.is_offline:
+            raise
+        if settings.saving.checkpoint_replay == "all":
+            raise DamagedError(
+                f"{error}; if nothing but the replay buffer is damaged, "
+                f"{option('checkpoint_replay', 'none')} goes on with an empty one",
+                error.checkpoint,
+            ) from error
+        found, damaged = read_newest(
+            folder.checkpoints, functools.partial(whole, with_replay=False)
+        )
     metadata = found.metadata
-    settings = experiment.settings
     if settings.budget < metadata.env_steps:
         raise SettingError(
             f"the run has already done {counted(metadata.env_steps, settings.clock.unit)}: "
@@ -130,17 +149,30 @@ def newest_spec(folder: RunFolder) -> EnvironmentSpec:
     return stored_spec(folder, load_newest(folder.checkpoints, {})[0].info)
 
 
-def read_checkpoint(folder: RunFolder, experiment: Experiment, checkpoint: Path) -> Found:
+def read_checkpoint(
+    folder: RunFolder, experiment: Experiment, checkpoint: Path, *, with_replay: bool = True
+) -> Found:
     """Read one checkpoint of a run.
+
+    Args:
+        folder: the run's folder.
+        experiment: the run's experiment.
+        checkpoint: one of its checkpoints.
+        with_replay: whether its replay buffer is read; else it counts as one that holds none.
 
     Raises:
         DamagedError: it is damaged.
         RunFolderError: it does not fit the settings.
     """
     most = _most_bytes(folder, experiment)
+    if not with_replay:
+        del most[REPLAY]
     loaded = load_checkpoint(checkpoint, most, optional=(BEST_FILE, REPLAY, DEMONSTRATIONS))
     check_same_environment(folder, loaded.info)
     metadata = CheckpointMetadata.from_info(loaded.info, experiment.settings)
+    if not with_replay:
+        metadata = metadata._replace(holds_replay=False)
+        loaded = loaded.without_chunks()
     if (metadata.holds_replay and experiment.settings.has_replay) != (REPLAY in loaded.tensors):
         raise RunFolderError(f"{checkpoint} contradicts itself about its replay buffer")
     if experiment.data is not None and not metadata.holds_replay:
