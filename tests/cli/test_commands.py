@@ -162,7 +162,7 @@ def test_train_tells_the_memory_then_progress_then_what_to_do_next(tmp_path, cap
     # the last observation of one episode in 64 env steps of the capacity.
     assert lines[1].strip() == (
         "replay buffer: 4,096 transitions × 28 bytes = 112 KiB "
-        "(room for total_env_steps, which fill no more of a replay_capacity of 100,000)"
+        "(total_env_steps fill no more of a replay_capacity of 100,000)"
     )
     assert sum(line.startswith("env steps ") for line in lines) == 4
     assert any("mean return" in line and "95 %" in line for line in lines)

@@ -3,10 +3,12 @@
 import gymnasium
 import pytest
 
+import frankrl
+from frankrl.cli.main import main
 from frankrl.config import Settings
 from frankrl.config.presets import load_preset
 from frankrl.core.errors import EnvironmentUnusableError, SettingError
-from frankrl.environments import describe, describe_for
+from frankrl.environments import describe, describe_for, similar_games
 
 MEANT = {
     "PongNoFrameskip-v4": "ALE/Pong-v5",
@@ -47,3 +49,24 @@ def test_a_setting_of_atari_games_is_refused_in_words_that_fit_a_preset():
         "out, or choose a preset that is not made for Atari games"
     )
     assert describe_for("CartPole-v1", Settings()).num_actions == 2
+
+
+def test_one_that_is_named_is_refused_although_it_is_the_usual_one(tmp_path, capsys):
+    words = "full_action_set (True) belongs to Atari games, ALE/…, and CartPole-v1 is none"
+    for given in ({}, {"seeds": range(2)}):
+        with pytest.raises(SettingError) as caught:
+            frankrl.train("CartPole-v1", out=tmp_path / "r", full_action_set=True, **given)
+        assert words in str(caught.value)
+    assert main(["train", "CartPole-v1", "--full-action-set", "--out", str(tmp_path / "r")]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("name", ["PooongNoFrameskip-v4", "Breakoout-ramDeterministic-v4"])
+def test_without_the_games_an_old_name_is_answered_by_how_to_get_them(name, monkeypatch):
+    monkeypatch.setattr(similar_games.importlib.util, "find_spec", lambda module: None)
+    with pytest.raises(EnvironmentUnusableError, match=r'named ALE/…, .*"frankrl\[atari\]"'):
+        describe(name, {})
+    with pytest.raises(EnvironmentUnusableError) as caught:
+        describe("Nothing-v4", {})
+    assert "ALE/" not in str(caught.value)

@@ -61,6 +61,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
         return 0
     options, settings = changed_from(load_preset(preset), arguments, foreign)
 
+    from frankrl.environments.preprocessing import refuse_settings_of_atari
     from frankrl.runs import check_preset
 
     if settings.data.dataset is not None:
@@ -69,6 +70,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
         settings = settings.with_changes(dataset=in_any_folder(settings.data.dataset))
     named = options.values_of(named_settings(arguments))
     check_preset(preset, named)
+    refuse_settings_of_atari(first.env, named)
     if is_several(options, settings):
         return train_several(options, preset, settings, arguments)
     return _begin(options, preset, settings, named, started, signals)

@@ -63,6 +63,32 @@ class Preprocessing:
 _WORDS: dict[bool, Literal["off", "on"]] = {False: "off", True: "on"}
 
 
+_OF_ATARI = tuple(field.name for field in dataclasses.fields(AtariSettings))
+
+
+def refuse_settings_of_atari(env_id: str, named: Mapping[str, Any]) -> None:
+    """Refuse settings of Atari games that somebody names for another environment, whatever they
+    are.
+
+    Args:
+        env_id: the environment; empty if only a data set says which one it is.
+        named: the settings that were named, by their short names.
+
+    Raises:
+        SettingError: one of them is such a setting.
+    """
+    given = [name for name in _OF_ATARI if name in named]
+    if given and env_id and not ATARI.has(env_id):
+        raise _belongs_to_atari(env_id, given[0], named[given[0]])
+
+
+def _belongs_to_atari(env_id: str, name: str, value: Any) -> SettingError:
+    return SettingError(
+        f"{name} ({value}) belongs to Atari games, ALE/…, and {env_id} is none: leave it out, or "
+        "choose a preset that is not made for Atari games"
+    )
+
+
 def preprocessing_for(env_id: str, settings: Settings) -> Preprocessing:
     """How an environment is prepared.
 
@@ -71,15 +97,9 @@ def preprocessing_for(env_id: str, settings: Settings) -> Preprocessing:
     """
     pixels, atari = settings.pixels, ATARI.has(env_id)
     if not atari and settings.atari != AtariSettings():
-        given = next(
-            field.name
-            for field in dataclasses.fields(AtariSettings)
-            if getattr(settings.atari, field.name) != field.default
-        )
-        raise SettingError(
-            f"{given} ({getattr(settings.atari, given)}) belongs to Atari games, ALE/…, and "
-            f"{env_id} is none: leave it out, or choose a preset that is not made for Atari games"
-        )
+        usual = AtariSettings()
+        given = next(n for n in _OF_ATARI if getattr(settings.atari, n) != getattr(usual, n))
+        raise _belongs_to_atari(env_id, given, getattr(settings.atari, given))
     return Preprocessing(
         frame_stack=pixels.frame_stack or (_ATARI_STACK if atari else 1),
         resize=pixels.resize or (_ATARI_SIZE if atari else None),

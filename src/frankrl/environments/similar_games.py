@@ -43,6 +43,13 @@ def similar_games(env_id: str) -> list[str]:
     return found
 
 
+def is_old_name_without_package(env_id: str) -> bool:
+    """Whether a name is one that old versions of Gym gave an Atari game, such as
+    `PongNoFrameskip-v4`, and the package with the games is missing."""
+    ending = _VARIANT.search(_VERSION.sub("", env_id.lower()))
+    return bool(ending and ending.group()) and importlib.util.find_spec(ATARI.module) is None
+
+
 def _games(family: Family, env_id: str) -> list[str]:
     """The names of a family's games; none if its package is missing or cannot be imported."""
     if importlib.util.find_spec(family.module) is None:

@@ -193,6 +193,7 @@ def _unknown(env_id: str, env_kwargs: Mapping[str, Any], reason: str) -> Environ
     """The error for a name that does not exist."""
     hint = (
         _game_hint(env_id, env_kwargs)
+        or _atari_hint(env_id)
         or tried_hint(env_id, env_kwargs, gymnasium.registry)
         or _class_hint(env_id)
     )
@@ -200,6 +201,15 @@ def _unknown(env_id: str, env_kwargs: Mapping[str, Any], reason: str) -> Environ
         f"unknown environment {env_id!r}{hint} ({reason}; third-party ones are named module:EnvId, "
         "and a class or function of your own module:Name)"
     )
+
+
+def _atari_hint(env_id: str) -> str:
+    """A hint for one of Gym's old names of Atari games where their package is missing."""
+    from frankrl.environments.similar_games import is_old_name_without_package
+
+    if not is_old_name_without_package(env_id):
+        return ""
+    return f'; Atari games are named {ATARI.prefix}…, and need: pip install "frankrl[atari]"'
 
 
 def _class_hint(env_id: str) -> str:

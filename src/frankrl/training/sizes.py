@@ -36,7 +36,7 @@ def memory_line(experiment: Experiment) -> str:
     line = f"replay buffer: {counted(held, 'transition')} × {counted(each, 'byte')} = {size}"
     if held < experiment.replay.capacity:
         capacity = experiment.replay.capacity
-        line += f" (room for total_env_steps, which fill no more of a replay_capacity of {capacity:,})"
+        line += f" (total_env_steps fill no more of a replay_capacity of {capacity:,})"
     if experiment.demonstrations is not None:
         held = experiment.demonstrations.capacity
         other = data_bytes(experiment)
