@@ -10,7 +10,7 @@
 # display and no further packages: imageio-ffmpeg brings its own ffmpeg, and pygame draws into memory.
 FROM python:3.13-slim AS build
 WORKDIR /src
-# Box2D has wheels for x86-64; on ARM it is compiled.
+# Box2D has wheels for x86-64; on ARM it is compiled, with swig.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends build-essential swig \
     && rm -rf /var/lib/apt/lists/*
