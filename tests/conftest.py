@@ -11,17 +11,16 @@ import compileall
 import contextlib
 import functools
 import gc
-import mmap
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-import jaxlib
 import pytest
 import zstandard
 from jax import monitoring
@@ -103,12 +102,18 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # until all tests are collected
 
 
-def _known_to_xla(flags: Iterable[str]) -> list[str]:
-    """The flags that this version of XLA has; it would end the process for any other one."""
-    compiled = [p for p in Path(jaxlib.__file__).parent.iterdir() if p.suffix in (".so", ".dll")]
-    library = max(compiled, key=lambda path: path.stat().st_size)
-    with open(library, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as code:
-        return [f for f in flags if code.find(f.strip("-").partition("=")[0].encode()) >= 0]
+def _known_to_xla(flags: Sequence[str]) -> Sequence[str]:
+    """The flags that this version of XLA has; it ends the process for any other one."""
+    if _are_taken(flags):
+        return flags
+    return [flag for flag in flags if _are_taken([flag])]
+
+
+def _are_taken(flags: Sequence[str]) -> bool:
+    code = "import jax; jax.config.update('jax_platforms', 'cpu'); jax.devices()"
+    variables = os.environ | {"XLA_FLAGS": " ".join(flags)}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=variables, capture_output=True).returncode == 0
 
 
 def _set_to_new_folder(variable: str) -> str:

@@ -321,6 +321,20 @@ class ScalingWalk(FrankWalk):
         return after, step._replace(reward=step.reward + drawn * jnp.asarray(action, jnp.float32))
 
 
+class LookingUpWalk(FrankWalk):
+    """It calls back, which is pure, and fails for what is no action."""
+
+    def step(self, state, action, key):
+        after, step = super().step(state, action, key)
+        bonus = jax.pure_callback(
+            lambda given: np.float32((0.0, 0.25)[int(given)]),
+            jax.ShapeDtypeStruct((), jnp.float32),
+            action,
+            vmap_method="sequential",
+        )
+        return after, step._replace(reward=step.reward + bonus)
+
+
 class CountingWalk(FrankWalk):
     """It counts its calls."""
 

@@ -302,3 +302,7 @@ def test_a_short_run_of_a_class_trains_evaluates_and_goes_on(tmp_path):
     assert set(found.lengths.tolist()) <= {*range(3, LIMIT + 1)}
     more = frankrl.resume(run, total_env_steps=90, progress=False)
     assert frankrl.load(more).env_steps == 90
+
+
+def test_what_calls_back_is_compared_for_actions_and_states_that_there_are():
+    assert described("LookingUpWalk").num_actions == 2

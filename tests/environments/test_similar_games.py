@@ -59,6 +59,8 @@ def test_one_that_is_named_is_refused_although_it_is_the_usual_one(tmp_path, cap
         assert words in str(caught.value)
     assert main(["train", "CartPole-v1", "--full-action-set", "--out", str(tmp_path / "r")]) == 2
     assert words in capsys.readouterr().err
+    assert main(["train", "PongNoFrameskip-v4", "--frame-skip", "4"]) == 2
+    assert "did you mean 'ALE/Pong-v5'?" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
 
 

@@ -24,6 +24,7 @@ from frankrl.jobs.driving import driven
 from frankrl.runs import RunDescription, RunFolder, list_checkpoints
 from frankrl.runs.group import RunGroup
 from frankrl.runs.lock import locked
+from frankrl.seeds import lanes
 from frankrl.seeds import train as seeds_train
 from frankrl.seeds.standing import newest_intact
 from frankrl.training import Trainer, checkpoint_writer, memory, preflight
@@ -379,7 +380,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told(tmp_path, monkeypatch):
 def test_a_disk_that_is_too_small_for_all_runs_is_refused_beforehand(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=100_000)
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(MachineError, match="of each of 64 runs with"):
+    with pytest.raises(MachineError, match="the checkpoints of 64 runs with"):
         frankrl.train(ENV, seeds=range(64), out=tmp_path / "out", progress=False, **SHORT)
     assert not (tmp_path / "out").exists()
 
@@ -391,6 +392,17 @@ def test_a_program_that_does_not_fit_is_refused(group, tmp_path, monkeypatch):
     with pytest.raises(MachineError, match="the runs of 3 seeds as one program take about"):
         frankrl.resume(copied, progress=False)
     assert entries(copied) == before
+    # What is over can be read, whatever there is room for.
+    again = frankrl.resume(group.path, progress=False)
+    assert again.outcomes == group.outcomes
+
+
+def test_each_run_needs_the_disk_for_what_it_lacks(group, tmp_path, monkeypatch):
+    copied, asked = killed(group, tmp_path / "copy", 1), []
+    shutil.rmtree(copied / "s8")
+    monkeypatch.setattr(lanes, "check_disk", lambda *given, already: asked.append(already))
+    frankrl.resume(copied, progress=False)
+    assert asked == [[2, 0, 1]]
 
 
 def test_jax_in_64_bits_changes_nothing(tmp_path):

@@ -96,11 +96,13 @@ def run(arguments: Sequence[str]) -> int:
     named = flags.values_of(named_settings(words))
     base = load_preset(preset).with_changes(**named, **foreign)
 
+    from frankrl.environments.preprocessing import refuse_settings_of_atari
     from frankrl.runs import check_preset
     from frankrl.sweeps.options import SweepOptions
     from frankrl.sweeps.run import run_sweep
 
     check_preset(preset, named)
+    refuse_settings_of_atari(flags.env, named)
     names = SweepOptions.__dataclass_fields__
     options = SweepOptions(**{name: getattr(flags, name) for name in names})
     result = run_sweep(

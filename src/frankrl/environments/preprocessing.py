@@ -78,7 +78,12 @@ def refuse_settings_of_atari(env_id: str, named: Mapping[str, Any]) -> None:
         SettingError: one of them is such a setting.
     """
     given = [name for name in _OF_ATARI if name in named]
-    if given and env_id and not ATARI.has(env_id):
+    if not given or not env_id or ATARI.has(env_id):
+        return
+    from frankrl.environments.similar_games import is_old_name_without_package, similar_games
+
+    # A name in another spelling is answered by the one that was meant.
+    if not similar_games(env_id) and not is_old_name_without_package(env_id):
         raise _belongs_to_atari(env_id, given[0], named[given[0]])
 
 

@@ -12,12 +12,21 @@ from frankrl.core.stopping import StopSignals
 from frankrl.display.training import saving_failed_line
 from frankrl.experience.device import DeviceSource
 from frankrl.jobs import is_done
-from frankrl.runs import RunDescription, RunFolder, all_versions, machine_facts
+from frankrl.runs import (
+    RunDescription,
+    RunFolder,
+    all_versions,
+    list_checkpoints,
+    machine_facts,
+)
 from frankrl.runs.group import RunGroup
+from frankrl.runs.layout import CHECKPOINTS
 from frankrl.seeds.standing import Standing, newest_intact, where_runs_stand
 from frankrl.training import Event, Experiment, Finished, SavingFailed, Stop, Trainer
 from frankrl.training.device.batch import SeedBatch
 from frankrl.training.initial_state import compiled_init
+from frankrl.training.memory import check_lanes
+from frankrl.training.preflight import check_disk
 from frankrl.training.rounds import Round
 from frankrl.training.session import write_report
 from frankrl.training.state import TrainState
@@ -54,6 +63,7 @@ def train_lanes(
     """
     stand = where_runs_stand(group)
     seeds, size = group.seeds, group.lanes
+    _check_room(group, experiment, stand)
     failures: Failures = {}
     total = experiment.settings.training.total_env_steps
     for first in range(0, len(seeds), size):
@@ -70,6 +80,19 @@ def train_lanes(
     if failures:
         raise _error_of(group, failures)
     return not stop_requested()
+
+
+def _check_room(group: RunGroup, experiment: Experiment, stand: Mapping[int, Standing]) -> None:
+    """Refuse what does not fit into memory or on the disk of the runs that go on.
+
+    Raises:
+        MachineError: something does not.
+    """
+    programs = {group.program_of(seed) for seed in stand}
+    check_lanes(experiment, max(map(len, programs), default=0))
+    there = [len(list_checkpoints(group.path_of(seed) / CHECKPOINTS)) for seed in stand]
+    if there:
+        check_disk(group.path, experiment, already=there)
 
 
 def _error_of(group: RunGroup, failures: Failures) -> FrankError:

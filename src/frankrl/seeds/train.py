@@ -20,15 +20,15 @@ from frankrl.display.progress_bar import progress_bar
 from frankrl.environments import describe_for
 from frankrl.jobs import Engine, Job, do_missing, is_done
 from frankrl.jobs.driving import driven
-from frankrl.runs import RunDescription, check_code, list_checkpoints
+from frankrl.runs import RunDescription, check_code
 from frankrl.runs.group import RunGroup, refuse_existing_group
-from frankrl.runs.layout import CHECKPOINTS, DRIVER, GROUP
+from frankrl.runs.layout import DRIVER, GROUP
 from frankrl.seeds.lanes import train_lanes
 from frankrl.seeds.open_files import allow_open_files
 from frankrl.seeds.result import SeedsResult
 from frankrl.training import Experiment
-from frankrl.training.memory import check_lanes, check_memory, lanes_in_memory
-from frankrl.training.preflight import check_disk, check_threshold
+from frankrl.training.memory import check_memory, lanes_in_memory
+from frankrl.training.preflight import check_threshold
 from frankrl.training.preparing import checked_experiment, file_name_of
 from frankrl.training.where import with_source
 
@@ -100,8 +100,6 @@ def train_seeds(
     lanes = 0
     if experiment is not None:
         settings, lanes = experiment.settings, min(len(seeds), lanes_in_memory(experiment))
-        check_lanes(experiment, lanes)
-        check_disk(folder, experiment, runs=len(seeds))
         allow_open_files(lanes)
     description = RunDescription(env_id, preset, seeds[0], settings)
     group = RunGroup.create(folder, description, seeds, lanes)
@@ -123,14 +121,13 @@ def resume_seeds(group: RunGroup, how: HowToTrain) -> SeedsResult | None:
             f"the runs of {group.path} are one program, so {option('processes')}, {option('ray')} "
             f"and {option('print')} cannot be given"
         )
+    paths = [group.path_of(seed) for seed in group.seeds]
+    if all(map(is_done, paths)):
+        for number, path in enumerate(paths, 1):
+            how.on_run(path, number, len(paths))
+        return SeedsResult.of_group(group)
     allow_open_files(group.lanes)
-    experiment = _on_device(about.env_id, about.settings, group.seeds)
-    if experiment is not None:
-        check_lanes(experiment, group.lanes)
-        goes_on = [path for path in map(group.path_of, group.seeds) if not is_done(path)]
-        there = min((len(list_checkpoints(path / CHECKPOINTS)) for path in goes_on), default=0)
-        check_disk(group.path, experiment, already=there, runs=len(goes_on))
-    return _trained(group, how, experiment)
+    return _trained(group, how, _on_device(about.env_id, about.settings, group.seeds))
 
 
 @own_numerics()

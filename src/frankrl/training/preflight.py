@@ -1,6 +1,8 @@
 """Checks before a run begins or continues."""
 
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -83,14 +85,13 @@ def check_threshold(settings: Settings, spec: EnvironmentSpec) -> None:
         )
 
 
-def check_disk(path: Path, experiment: Experiment, *, already: int = 0, runs: int = 1) -> None:
-    """Refuse a run whose checkpoints do not fit on the disk.
+def check_disk(path: Path, experiment: Experiment, *, already: Sequence[int] = (0,)) -> None:
+    """Refuse runs whose checkpoints do not fit on the disk.
 
     Args:
-        path: the run folder, which need not exist.
-        experiment: the run's experiment.
-        already: number of checkpoints that exist already.
-        runs: number of runs that are written below it.
+        path: the run folder, or that of several runs; it need not exist.
+        experiment: that of any of them.
+        already: number of checkpoints of each run that exist already.
 
     Raises:
         MachineError: there is too little room.
@@ -100,11 +101,12 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0, runs: in
     if settings.is_offline:
         transitions = experiment.replay.capacity
     # A new checkpoint is written before the oldest one is removed.
-    checkpoints = max(1, settings.saving.keep_checkpoints + 1 - already)
+    checkpoints = [max(1, settings.saving.keep_checkpoints + 1 - there) for there in already]
     needed = 0
     if settings.has_replay and settings.saving.checkpoint_replay == "all":
-        needed = bytes_on_disk(experiment, transitions, checkpoints) + data_bytes(experiment)
-        needed *= runs
+        for count, runs in Counter(checkpoints).items():
+            each = bytes_on_disk(experiment, transitions, count) + data_bytes(experiment)
+            needed += runs * each
     there = path.absolute()
     while not there.exists() and there != there.parent:
         there = there.parent
@@ -112,13 +114,20 @@ def check_disk(path: Path, experiment: Experiment, *, already: int = 0, runs: in
         free = shutil.disk_usage(there).free
     except OSError:
         return
-    if needed > free:
-        of_runs = f"of each of {runs:,} runs " if runs > 1 else ""
+    if needed <= free:
+        return
+    with_each = f"with {counted(transitions, 'transition')} take {in_bytes(needed)}"
+    if len(already) > 1:
         raise MachineError(
-            f"{in_bytes(free)} are free in {there}, and {counted(checkpoints, 'more checkpoint')} "
-            f"{of_runs}with {counted(transitions, 'transition')} take {in_bytes(needed)}: choose "
-            f"another {option('out')}, or lower replay_capacity or keep_checkpoints"
+            f"{in_bytes(free)} are free in {there}, and the checkpoints of {len(already):,} runs "
+            f"{with_each}: free some space, or begin elsewhere, or with a lower replay_capacity or "
+            "keep_checkpoints"
         )
+    more = counted(checkpoints[0], "more checkpoint")
+    raise MachineError(
+        f"{in_bytes(free)} are free in {there}, and {more} {with_each}: choose another "
+        f"{option('out')}, or lower replay_capacity or keep_checkpoints"
+    )
 
 
 def _short(space: spaces.Space) -> str:

@@ -55,7 +55,7 @@ from frankrl.training.replay_place import check_place, machine_facts_of, with_pl
 from frankrl.training.resuming import newest_spec
 from frankrl.training.update_time import belongs_on_cpu
 from frankrl.training.where import with_source
-from frankrl.training.with_symmetry import with_hoped_symmetry, with_symmetry
+from frankrl.training.with_symmetry import with_symmetry
 
 _MAX_NAME = 60
 """Characters that a default folder takes from the names of environment and preset, so that they
@@ -250,7 +250,7 @@ def prepare_resume(
     )
     check_memory(experiment)
     there = len(list_checkpoints(folder.checkpoints))
-    check_disk(folder.path, experiment, already=there)
+    check_disk(folder.path, experiment, already=[there])
     check_threshold(settings, experiment.spec)
     try:
         training = Trainer.resume(folder, experiment, started=started, make_source=make_source)
@@ -306,9 +306,12 @@ def checked_experiment(
         spec = describe_for(env_id, settings) if spec is None else spec
         settings = with_source(settings, spec, in_actors=in_actors)
         check_agent(settings, spec)
-        # The check of a symmetry computes, so the device is chosen before.
-        hoped = Experiment.of(with_hoped_symmetry(settings, spec), spec, seed, data)
-        start_backend(on_cpu=belongs_on_cpu(hoped, num_seeds))
+        # The check of a symmetry computes, so the device is chosen before it, and whatever comes of
+        # it: a run that goes on chooses the same.
+        has_symmetry = settings.network.symmetry is not False
+        without = settings.with_changes(symmetry=False) if has_symmetry else settings
+        plain = Experiment.of(without, spec, seed, data)
+        start_backend(on_cpu=belongs_on_cpu(plain, num_seeds))
         experiment = Experiment.of(with_symmetry(settings, spec), spec, seed, data)
     check_device(settings)
     check_place(experiment)

@@ -42,7 +42,7 @@ class Placed(NamedTuple):
 def memory_of(device: Device) -> int | None:
     """Memory available to a run on a device, as far as it is known. [bytes]
 
-    Of a GPU it is what JAX may take: three quarters of what was free when JAX started, unless
+    Of a GPU it is what JAX may take: three quarters of all its memory, unless
     `XLA_PYTHON_CLIENT_MEM_FRACTION` is set.
     """
     if device.platform == "cpu":

@@ -100,7 +100,7 @@ def read_run(
     try:
         found, damaged = read_newest(folder.checkpoints, whole)
     except DamagedError as error:
-        if not settings.has_replay or settings.is_offline:
+        if not settings.has_replay or experiment.data is not None:
             raise
         if settings.saving.checkpoint_replay == "all":
             raise DamagedError(

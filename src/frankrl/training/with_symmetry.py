@@ -6,17 +6,6 @@ from frankrl.environments import EnvironmentSpec, broken_symmetry, check_symmetr
 from frankrl.environments.known_symmetries import may_have_known_symmetries
 
 
-def with_hoped_symmetry(settings: Settings, spec: EnvironmentSpec) -> Settings:
-    """The settings with `symmetry` on or off in place of `auto`, as if what is declared held.
-
-    Nothing is computed, so JAX need not run.
-    """
-    if settings.network.symmetry != "auto":
-        return settings
-    is_off = settings.sequences is not None or settings.environment.normalize_observations
-    return settings.with_changes(symmetry=bool(spec.symmetries) and not is_off)
-
-
 def with_symmetry(settings: Settings, spec: EnvironmentSpec) -> Settings:
     """The settings with `symmetry` on or off in place of `auto`, which a run stores.
 

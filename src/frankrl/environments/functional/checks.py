@@ -1,6 +1,8 @@
-"""What a functional environment must keep to, checked by tracing it twice; nothing is compiled."""
+"""What a functional environment must keep to, checked by tracing it twice.
 
-import functools
+It is compiled only where the two traces differ, or call back.
+"""
+
 import hashlib
 import re
 import traceback
@@ -16,7 +18,6 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 from jaxtyping import PyTree
 
 from frankrl.core.errors import EnvironmentUnusableError, FrankError
-from frankrl.core.types import Array
 from frankrl.environments.functional.protocol import (
     GENERATOR,
     FunctionalEnvironment,
@@ -32,7 +33,7 @@ _PURE = (
     "what changes in the state, and draw random numbers with the key"
 )
 _NUM_EXAMPLES = 9
-"""Arguments with which two programs are compared."""
+"""Episodes whose steps two programs are compared by."""
 _DEEPEST, _MOST_ITEMS = 3, 10_000
 """How deep and how long lists in attributes are looked at."""
 
@@ -89,7 +90,6 @@ def check(program: Program, environment: FunctionalEnvironment, holder: Any, env
     Raises:
         EnvironmentUnusableError: it changes its shapes, or is impure.
     """
-    key, action = _arguments()
     (state, observation, mask), (after, shown) = program.shapes
     _check_state(state, after, env_id)
     _check_step(environment, observation, mask, shown, env_id)
@@ -97,8 +97,7 @@ def check(program: Program, environment: FunctionalEnvironment, holder: Any, env
     held = dict(getattr(holder, "__dict__", {}))
     before = {name: _seen(value) for name, value in held.items()}
     again = program_of(environment, env_id)
-    _check_same(program.reset, again.reset, (key,), "reset", env_id)
-    _check_same(program.step, again.step, (state, action, key), "step", env_id)
+    _check_same(program, again, environment, env_id)
     for name, value in getattr(holder, "__dict__", {}).items():
         if name not in held or _seen(value) != before[name]:
             raise EnvironmentUnusableError(f"{env_id} changes its own {name} when called; {_PURE}")
@@ -241,39 +240,44 @@ def _check_step(
 
 
 def _check_same(
-    first: _Traced, again: _Traced, arguments: tuple[Any, ...], what: str, env_id: str
+    first: Program, again: Program, environment: FunctionalEnvironment, env_id: str
 ) -> None:
-    """Refuse a function that computes something else when it is called again."""
-    same_text, same = first.text == again.text, first.constants == again.constants
-    if same_text and same and "callback" not in first.text:
-        return
-    # Where the texts differ, the order of computations may, which changes nothing.
-    if (same_text and not same) or not _compute_the_same(first, again, arguments):
-        raise EnvironmentUnusableError(
-            f"{env_id} is impure: its {what} differs when called again; {_PURE}"
-        )
+    """Refuse an environment that computes something else when it is called again."""
+    for what in ("reset", "step"):
+        one, other = getattr(first, what), getattr(again, what)
+        same_text, same = one.text == other.text, one.constants == other.constants
+        if same_text and same and "callback" not in one.text:
+            continue
+        # Where the texts differ, only the order of computations may, which changes nothing.
+        if (same_text and not same) or not _compute_the_same(first, again, what, environment):
+            raise EnvironmentUnusableError(
+                f"{env_id} is impure: its {what} differs when called again; {_PURE}"
+            )
 
 
-def _compute_the_same(first: _Traced, again: _Traced, arguments: tuple[Any, ...]) -> bool:
-    """Whether two programs give the same for zeros and for arguments at random."""
-    functions = [jax.jit(jaxpr_as_fun(one.program)) for one in (first, again)]
-    random = np.random.default_rng(0)
-    for number in range(_NUM_EXAMPLES):
-        scale = min(number, 1)
-        example = functools.partial(_example, random=random, number=number, scale=scale)
-        given = jax.tree.leaves(jax.tree.map(example, arguments))
-        if not _equal(*(function(*given) for function in functions)):
-            return False
-    return True
+def _compute_the_same(
+    first: Program, again: Program, what: str, environment: FunctionalEnvironment
+) -> bool:
+    """Whether both programs give the same for keys, and for states and actions of episodes."""
+    functions = [jax.jit(jaxpr_as_fun(getattr(one, what).program)) for one in (first, again)]
+    examples = _steps(first, environment) if what == "step" else ((key,) for key in _keys())
+    return all(_equal(*(function(*given) for function in functions)) for given in examples)
 
 
-def _example(shape: Any, random: np.random.Generator, number: int, scale: int) -> Array:
-    """Some value of that form: with scale 0 zeros, else numbers from -3 to 3 at random."""
-    if jnp.issubdtype(shape.dtype, jax.dtypes.prng_key):
-        return jax.random.key(number, impl=GENERATOR)
-    numbers = scale * random.uniform(-3, 3, shape.shape)
-    is_signed = np.issubdtype(shape.dtype, np.signedinteger) or shape.dtype.kind == "f"
-    return np.asarray(numbers if is_signed else np.abs(numbers)).astype(shape.dtype)
+def _keys() -> Iterator[Any]:
+    return (jax.random.key(number, impl=GENERATOR) for number in range(_NUM_EXAMPLES))
+
+
+def _steps(program: Program, environment: FunctionalEnvironment) -> Iterator[tuple[Any, ...]]:
+    """Arguments of steps as they come in episodes: the parts of a state, an action, a key."""
+    reset, step = (jax.jit(jaxpr_as_fun(one.program)) for one in (program.reset, program.step))
+    size = len(jax.tree.leaves(program.shapes[0][0]))
+    first, count = int(environment.action_space.start), int(environment.action_space.n)
+    for number, key in enumerate(_keys()):
+        state = reset(key)[:size]
+        for before in range(number % 3):
+            state = step(*state, np.int32(first + before % count), key)[:size]
+        yield *state, np.int32(first + number % count), key
 
 
 def _equal(one: Any, other: Any) -> bool:
