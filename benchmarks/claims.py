@@ -5,8 +5,9 @@ a time, and writes tables, data and figures for `docs/claims.md` and `docs/famil
 is not repeated, so a study that was stopped goes on by the same command: an arm whose program was
 stopped goes on from its checkpoints, of which a short run has one at its end.
 
-On two CPU cores all of it takes two to three hours by estimate; `--device auto` takes a GPU if
-there is one, which computes the seeds of an arm together.
+On two CPU cores all of it takes about five hours by estimate, half of them for MountainCar and the
+family on Acrobot; `--device auto` takes a GPU if there is one, which computes the seeds of an arm
+together.
 """
 
 import json

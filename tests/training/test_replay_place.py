@@ -131,7 +131,7 @@ def test_a_loop_on_the_device_has_its_buffer_there(machine):
     with pytest.raises(MachineError, match="with source host the buffer lies in host memory"):
         check_memory(experiment)
     settings = settings.with_changes(replay_device="cpu")
-    with pytest.raises(SettingError, match="one program on the device that learns: leave"):
+    with pytest.raises(SettingError, match="one program on the device that learns: give"):
         check_place(dataclasses.replace(experiment, settings=settings))
 
 
