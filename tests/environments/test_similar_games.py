@@ -3,7 +3,6 @@
 import gymnasium
 import pytest
 
-import frankrl
 from frankrl.cli.main import main
 from frankrl.config import Settings
 from frankrl.config.presets import load_preset
@@ -53,12 +52,11 @@ def test_a_setting_of_atari_games_is_refused_in_words_that_fit_a_preset():
 
 def test_one_that_is_named_is_refused_although_it_is_the_usual_one(tmp_path, capsys):
     words = "full_action_set (True) belongs to Atari games, ALE/…, and CartPole-v1 is none"
-    for given in ({}, {"seeds": range(2)}):
-        with pytest.raises(SettingError) as caught:
-            frankrl.train("CartPole-v1", out=tmp_path / "r", full_action_set=True, **given)
-        assert words in str(caught.value)
-    assert main(["train", "CartPole-v1", "--full-action-set", "--out", str(tmp_path / "r")]) == 2
-    assert words in capsys.readouterr().err
+    out = ["--out", str(tmp_path / "r")]
+    for command in (["train"], ["train", "--seeds", "2"], ["sweep", "--space", "space.toml"]):
+        given = [command[0], "CartPole-v1", *command[1:], "--full-action-set", *out]
+        assert main(given) == 2
+        assert words in capsys.readouterr().err
     assert main(["train", "PongNoFrameskip-v4", "--frame-skip", "4"]) == 2
     assert "did you mean 'ALE/Pong-v5'?" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()

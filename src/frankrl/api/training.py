@@ -16,7 +16,6 @@ from frankrl.core.paths import given_path
 from frankrl.core.random import check_seed
 from frankrl.core.wording import option
 from frankrl.environments import named_env
-from frankrl.environments.preprocessing import refuse_settings_of_atari
 from frankrl.opening import open_run
 from frankrl.seeds.from_python import (
     names_group,
@@ -136,7 +135,6 @@ def train(
     check_metrics(metrics)
     source = initial_source(init_from, best=init_best, allow_code=allow_code, given=settings)
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
-    refuse_settings_of_atari(env_id, settings)
     chosen = chosen_settings(env_id, env_kwargs, preset, settings)
     if source is not None:
         chosen = source.completed(chosen, settings)

@@ -67,8 +67,8 @@ _OF_ATARI = tuple(field.name for field in dataclasses.fields(AtariSettings))
 
 
 def refuse_settings_of_atari(env_id: str, named: Mapping[str, Any]) -> None:
-    """Refuse settings of Atari games that somebody names for another environment, whatever they
-    are.
+    """Refuse settings of Atari games that a command names for another environment, whatever they
+    are. (From Python all settings of another run may be given, these with their defaults.)
 
     Args:
         env_id: the environment; empty if only a data set says which one it is.

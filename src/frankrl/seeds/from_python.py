@@ -11,7 +11,6 @@ from frankrl.core.seeds import checked_seeds
 from frankrl.core.text import given
 from frankrl.core.wording import option
 from frankrl.environments import exists_already, given_again, named_env
-from frankrl.environments.preprocessing import refuse_settings_of_atari
 from frankrl.runs import check_preset, permission_of
 from frankrl.runs.group import RunGroup, is_group
 from frankrl.seeds.result import SeedsResult
@@ -37,7 +36,6 @@ def train_seeds_of(
         check_type(preset, "preset", str, "the name of a preset or of a TOML file, or None")
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
     check_preset(preset, settings)
-    refuse_settings_of_atari(env_id, settings)
     chosen = load_preset(preset).with_changes(**settings)
     if env_kwargs:
         chosen = chosen.with_changes(env_kwargs=env_kwargs | chosen.environment.env_kwargs)

@@ -17,7 +17,6 @@ from frankrl.core.paths import given_path
 from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.environments import exists_already, named_env
-from frankrl.environments.preprocessing import refuse_settings_of_atari
 from frankrl.jobs import Driver, Engine
 from frankrl.jobs.pruning import PRUNERS as PRUNERS_WITHIN_A_RUN
 from frankrl.runs import check_preset
@@ -112,7 +111,6 @@ def sweep(
     check_type(progress, "progress", bool, "True or False")
     preset = preset or default_preset(env_id, settings.get("q_function", "network"))
     check_preset(preset, settings)
-    refuse_settings_of_atari(env_id, settings)
     base = load_preset(preset).with_changes(**settings)
     if env_kwargs:
         base = base.with_changes(env_kwargs=env_kwargs | base.environment.env_kwargs)
