@@ -87,7 +87,8 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.dont_write_bytecode = False
         compileall.compile_dir(Path(frankrl.__file__).parent, quiet=2)
         # Compiling takes most of the time of the tests, and these two thirds of compiling.
-        os.environ.setdefault("XLA_FLAGS", " ".join(_known_to_xla(_QUICKLY_COMPILED)))
+        if "XLA_FLAGS" not in os.environ:
+            os.environ["XLA_FLAGS"] = " ".join(_known_to_xla(_QUICKLY_COMPILED))
         if config.option.dist != "no":
             return
     long_forms = config.option.markexpr == "slow"
