@@ -22,6 +22,7 @@ from pathlib import Path
 
 import jax
 import pytest
+import typechecking
 import zstandard
 from jax import monitoring
 from jaxtyping import install_import_hook
@@ -32,7 +33,7 @@ from frankrl.core.backend import start_backend, visible_cpus
 _CHECKED = ("core.types", "environments.masks", "replay", "learning")
 """Modules whose shapes and types are checked at run time."""
 _CHECKED_IN_LONG_FORMS = ("experience", "networks", "training")
-"""Those that are called in every acting step or round, where checking takes much of the time."""
+"""Those that are called in every acting step or round; to check them takes a while."""
 _QUICKLY_COMPILED = (
     "--xla_backend_optimization_level=0",
     "--xla_cpu_use_fusion_emitters=false",
@@ -201,6 +202,11 @@ def _nothing_waits_for_the_disk():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _types_are_checked_again():
+    typechecking.check_again()
 
 
 @pytest.fixture(scope="module", autouse=True)
