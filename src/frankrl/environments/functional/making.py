@@ -16,10 +16,11 @@ from frankrl.core.errors import EnvironmentUnusableError, FrankError, nearest
 from frankrl.core.named_code import FUNCTIONAL, load_code, module_of
 from frankrl.core.numerics import in_own_jax
 from frankrl.core.text import given as in_words
-from frankrl.environments.functional.adapted import Adapted, adapted
+from frankrl.environments.functional.adapted import Adapted
 from frankrl.environments.functional.checks import check, program_of
 from frankrl.environments.functional.env import FunctionalEnv
 from frankrl.environments.functional.ids import MADE_HERE
+from frankrl.environments.functional.libraries import adapted
 from frankrl.environments.functional_kinds import functional_kind
 
 _TIME_LIMIT, _MAX_TIME_LIMIT = "max_episode_steps", 2**31 - 1
