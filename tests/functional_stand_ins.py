@@ -437,6 +437,91 @@ class BrokenWalk(FrankWalk):
         raise RuntimeError("no such square")
 
 
+class NowhereWalk(GymnasiumWalk):
+    """It does not say what it shows."""
+
+    @property
+    def observation_space(self):
+        raise AttributeError("no space", name="observation_space", obj=self)
+
+
+class FractionWalk(GymnasiumWalk):
+    """Its space has bytes, and it shows numbers from 0 to 1."""
+
+    observation_space = spaces.Box(0, 255, (1,), np.uint8)
+
+    def observation(self, state, rng, params=None):
+        return (state / END)[None]
+
+
+class FractionsOfFive(GymnasiumWalk):
+    """Its space numbers its squares, and it shows fractions."""
+
+    observation_space = spaces.Discrete(5)
+
+    def observation(self, state, rng, params=None):
+        return state / END
+
+
+class BfloatWalk(GymnasiumWalk):
+    """Its state is of a type that NumPy does not have."""
+
+    def initial(self, rng, params=None):
+        return first_square(rng).astype(jnp.bfloat16)
+
+    def transition(self, state, action, rng, params=None):
+        return next_square(state, action).astype(jnp.bfloat16)
+
+
+class FloatingWalk(GymnasiumWalk):
+    """Its square becomes a fraction."""
+
+    def transition(self, state, action, rng, params=None):
+        return next_square(state, action) * 1.0
+
+
+class FiveWalk(FrankWalk):
+    """It steps as Gymnasium does on the host."""
+
+    def step(self, state, action, key):
+        return state, 1.0, False, False, {}
+
+
+class TwoWalk(FrankWalk):
+    """It begins as Gymnasium does on the host."""
+
+    def reset(self, key):
+        return super().reset(key)[1], {}
+
+
+class EndlessWalk:
+    """Frank's form with what it must have, and without an end."""
+
+    observation_space = spaces.Box(0, 1, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, key):
+        return jnp.zeros((), jnp.int32), jnp.zeros(1), None
+
+    def step(self, state, action, key):
+        no = jnp.zeros((), jnp.bool)
+        return state, FunctionalStep(jnp.zeros(1), None, jnp.ones(()), no, no)
+
+
+class SometimesNowhere(EndlessWalk):
+    """One episode in three begins with what is no number."""
+
+    def reset(self, key):
+        nowhere = jax.random.bernoulli(key, 1 / 3)
+        return jnp.zeros((), jnp.int32), jnp.where(nowhere, jnp.nan, jnp.zeros(1)), None
+
+
+class AttributeLimitedWalk(EndlessWalk):
+    """It names its time limit, and leaves it to Frank."""
+
+    max_episode_steps = LIMIT
+
+
 class TwoPlayers(PgxWalk):
     """A game for two."""
 

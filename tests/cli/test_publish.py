@@ -25,7 +25,7 @@ QUICK = [
             "--lease-seconds must be from 0.1 to 86,400 seconds, got 0.01",
         ),
         ([*QUICK, "--publish", "s4://bucket"], "--publish takes a folder, or an address that"),
-        ([*QUICK, "--publish", "shared", "--seeds", "2"], "--publish cannot be given with it"),
+        ([*QUICK, "--publish", "shared", "--seeds", "2"], "--publish cannot be given with --seeds"),
         (["fetch"], "frank fetch /shared/lander --out runs/lander"),
         (["fetch", "shared"], "frank fetch /shared/lander --out runs/lander"),
         (["fetch", "shared", "--out", "run"], "shared holds no state of a run yet"),

@@ -162,7 +162,17 @@ def test_it_draws_pictures_only_if_it_can():
         ("NestedListWalk", r"changes its own counts when called"),
         ("RememberingWalk", r"keeps a number of an earlier call"),
         ("KeyedWalk", r"is a key of jax.random.key, which no file can hold"),
-        ("UnfinishedWalk", r"its reset raised NotImplementedError: in initial,"),
+        ("UnfinishedWalk", r"does not define initial$"),
+        ("NowhereWalk", r"has no observation_space$"),
+        ("FractionWalk", r"numbers are float32, where the space has uint8"),
+        ("FractionsOfFive", r"numbers are float32, where the space has int64"),
+        ("BfloatWalk", r"has a state that is bfloat16, which no file can hold"),
+        (
+            "FloatingWalk",
+            r"a state that is int32\[\] after a reset and float32\[\] after a step",
+        ),
+        ("FiveWalk", r"its step must return two things: the state, and a FunctionalStep"),
+        ("TwoWalk", r"must return from its reset three things"),
         ("BrokenWalk", r"its step raised RuntimeError: no such square"),
         ("TwoPlayers", r"is a game for 2 players"),
     ],
@@ -306,3 +316,64 @@ def test_a_short_run_of_a_class_trains_evaluates_and_goes_on(tmp_path):
 
 def test_what_calls_back_is_compared_for_actions_and_states_that_there_are():
     assert described("LookingUpWalk").num_actions == 2
+
+
+@pytest.mark.parametrize("limit", ["six", 2.5, 0, 2**31])
+def test_a_time_limit_is_a_whole_number_of_31_bits_wherever_it_stands(limit):
+    words = "must be a whole number from 1 to 2,147,483,647"
+    with pytest.raises(EnvironmentUnusableError, match=f"max_episode_steps in env_kwargs {words}"):
+        described("GymnasiumWalk", max_episode_steps=limit)
+    walk = own.GymnasiumWalk()
+    walk.max_episode_steps = limit
+    with pytest.raises(EnvironmentUnusableError, match=words):
+        describe(*named_env(walk))
+
+
+def test_frank_s_protocol_needs_neither_a_limit_nor_a_threshold():
+    spec = described("EndlessWalk")
+    assert spec.reward_threshold is None
+    assert not spec.has_time_limit
+
+
+@pytest.mark.parametrize(
+    ("given", "threshold"),
+    [(np.float32(0.5), 0.5), (np.int64(3), 3.0), (jax.numpy.float32(0.25), 0.25), (None, None)],
+)
+def test_any_number_is_a_threshold(given, threshold):
+    walk = own.GymnasiumWalk()
+    walk.reward_threshold = given
+    found = describe(*named_env(walk)).reward_threshold
+    assert found == threshold
+    assert found is None or type(found) is float
+
+
+@pytest.mark.parametrize("given", [float("nan"), float("inf"), "high", [1.0, 2.0], True])
+def test_what_is_no_finite_number_is_no_threshold(given):
+    walk = own.GymnasiumWalk()
+    walk.reward_threshold = given
+    with pytest.raises(EnvironmentUnusableError, match="it must be a finite number, or None"):
+        describe(*named_env(walk))
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "words"),
+    [
+        ("CartPole", {"sutton_barto_reward": "yes"}, "must be true or false, got 'yes'"),
+        ("CartPole", {"max_episode_steps": 10**10}, "must be a whole number from 1 to"),
+        ("MountainCar", {"goal_velocity": [1]}, "must be a finite number"),
+        ("MountainCar", {"goal_velocity": "fast"}, "must be a finite number"),
+    ],
+)
+def test_arguments_of_frank_s_own_are_checked(name, kwargs, words):
+    with pytest.raises(EnvironmentUnusableError, match=words):
+        functional_of(describe(f"frankrl/{name}-functional-v0", kwargs))
+
+
+def test_the_time_limit_that_an_environment_names_holds_although_its_step_forgets_it():
+    environment = functional_of(described("AttributeLimitedWalk"))
+    state, _, _ = environment.reset(jax.random.key(0))
+    ends = []
+    for _ in range(LIMIT):
+        state, shown = environment.step(state, np.int32(0), jax.random.key(0))
+        ends.append((bool(shown.terminated), bool(shown.truncated)))
+    assert ends == [*[(False, False)] * (LIMIT - 1), (False, True)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from frankrl.core.errors import SettingError
+from frankrl.core.errors import EnvironmentUnusableError, SettingError
 from frankrl.environments import check_symmetries, describe, functional_of, symmetry_check
 from frankrl.environments.functional.protocol import FunctionalStep
 
@@ -46,6 +46,27 @@ class Road:
 
     def mirror_state(self, symmetry, state):
         return (state[0] if self.forgets else -state[0]), -state[1]
+
+
+class WrongMirror(Road):
+    """Its `mirror_state` is none."""
+
+    def __init__(self, what):
+        super().__init__()
+        self.what = what
+
+    @property
+    def mirror_state(self):
+        def raises(symmetry, state):
+            raise ValueError("oops")
+
+        return {
+            "a number": 5,
+            "raises": raises,
+            "takes one": lambda state: state,
+            "another shape": lambda symmetry, state: (state[0][None], state[1]),
+            "nothing": lambda symmetry, state: None,
+        }[self.what]
 
 
 class CountedRoad(Road):
@@ -150,3 +171,20 @@ def test_a_number_of_the_state_differs_although_others_are_large(number):
     spec = describe("functional:test_symmetry_states:CountedRoad", {"number": number})
     with pytest.raises(SettingError, match="a number of the state should be"):
         check_symmetries(spec)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("a number", "has a mirror_state that raised TypeError: 'int' object is not callable"),
+        ("raises", "has a mirror_state that raised ValueError: oops; it takes the index of"),
+        ("takes one", "has a mirror_state that raised TypeError"),
+        ("another shape", "returns something of another form than the state"),
+        ("nothing", "returns something of another form than the state"),
+    ],
+)
+def test_a_wrong_mirror_state_is_refused_in_one_sentence(what, words):
+    spec = describe(f"functional:{__name__}:WrongMirror", {"what": what})
+    with pytest.raises(EnvironmentUnusableError, match=words) as caught:
+        check_symmetries(spec)
+    assert "\n" not in str(caught.value)

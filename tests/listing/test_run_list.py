@@ -92,6 +92,15 @@ def line_of(root, name):
     return one
 
 
+def test_the_runs_of_a_group_are_found_however_deep_the_group_lies(tmp_path):
+    group = make_group(tmp_path / "one" / "two" / "three" / "seeds", range(2), total_env_steps=500)
+    for seed in range(2):
+        run = make_run(group.path_of(seed), seed=seed, total_env_steps=500)
+        write_metrics(run, training={"env_steps": [300 + seed], "updates": [seed]})
+    (listed,) = frankrl.list_runs(tmp_path)
+    assert (listed.seeds, listed.env_steps) == (group.seeds, 300)
+
+
 @pytest.mark.parametrize("rows", [[], [100]])
 def test_a_run_that_does_not_act_has_done_as_many_updates_as_its_clock_says(tmp_path, rows, capsys):
     run = make_run(tmp_path / "off", dataset="data/cart/medium-v0", total_updates=300)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis_profile import examples
 
 from frankrl.config import Settings
-from frankrl.core.errors import MissingExtraError, RunFolderError, SettingError
+from frankrl.core.errors import FrankWarning, MissingExtraError, RunFolderError, SettingError
 from frankrl.core.score import score
 from frankrl.core.types import FinishedEpisode
 from frankrl.plotting.plot import draw, write_plot
@@ -162,7 +162,8 @@ def test_two_runs_of_one_seed_count_as_one(tmp_path):
         make_run(tmp_path, "c", seed=1),
         make_run(tmp_path, "d", seed=1, offset=90.0, rows=4),
     ]
-    axis = draw(runs).axes[0]
+    with pytest.warns(FrankWarning, match="2 runs not drawn: another one has the same settings"):
+        axis = draw(runs).axes[0]
     legend = [text.get_text() for text in axis.get_legend().get_texts()]
     assert legend[0] == "default (2 seeds)"
     # The longer run of each seed is drawn, and these two are alike.

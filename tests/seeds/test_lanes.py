@@ -436,3 +436,21 @@ def test_an_update_of_a_run_in_a_lane_is_opened_to_the_same_bits(group):
     # Everything that the run recorded is compared on the way; a difference would be an error.
     record = frankrl.explain(group.runs[1], update=70, progress=False)
     assert record.update == 70
+
+
+def test_a_run_whose_first_observation_is_impossible_does_not_keep_the_others(tmp_path):
+    # Only evaluations would begin more episodes.
+    unused = ("evaluation_episodes", "evaluate_every_env_steps", "final_evaluation_episodes")
+    short = {name: value for name, value in SHORT.items() if name not in unused}
+    short |= {"evaluate_every_env_steps": None, "final_evaluation_episodes": None}
+    env = "functional:functional_stand_ins:SometimesNowhere"
+    out = tmp_path / "group"
+    with pytest.raises(FrankError, match=r"runs of .* failed .*, the others are saved") as told:
+        frankrl.train(env, seeds=range(6), out=out, progress=False, **short)
+    assert "gave an observation that is not finite" in str(told.value)
+    over = [seed for seed in range(6) if (out / f"s{seed}" / "report.json").exists()]
+    failed = [seed for seed in range(6) if seed not in over]
+    assert over
+    assert failed
+    named = ", ".join(f"s{seed}" for seed in failed)
+    assert f"{len(failed)} runs of {out} failed ({named})" in str(told.value)

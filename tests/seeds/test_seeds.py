@@ -1,14 +1,17 @@
 """The same training with several seeds."""
 
+import contextlib
 import json
 import shutil
+import sqlite3
 
+import gymnasium
 import numpy as np
 import pytest
 
 import frankrl
 from frankrl.cli.main import main as frank
-from frankrl.core.errors import FrankError, RunFolderError, SettingError
+from frankrl.core.errors import FrankError, FrankWarning, RunFolderError, SettingError
 from frankrl.core.score import score
 from frankrl.experiments import run
 from frankrl.seeds import train as seeds
@@ -18,6 +21,7 @@ SHORT = {
     "total_env_steps": 300,
     "learning_starts_env_steps": 100,
     "evaluate_every_env_steps": 100,
+    "checkpoint_every_env_steps": 100,
     "evaluation_episodes": 2,
     "final_evaluation_episodes": 3,
     "worker_processes": 0,
@@ -58,7 +62,10 @@ def test_a_group_is_evaluated_as_one(group, capsys):
     assert found.score == score(np.array(means))
     assert frank(["evaluate", str(group.path), "--episodes", "3", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed["interquartile_mean"] == found.score.middle
+    assert printed["score"]["middle"] == found.score.middle
+    # Of two seeds there is neither an interquartile mean nor an interval.
+    assert printed["score"]["middle_is"] == "mean"
+    assert printed["score"]["low_to_high_is"] == "range"
     assert [run["seed"] for run in printed["runs"]] == [6, 5]
 
 
@@ -79,6 +86,52 @@ def test_a_group_that_is_there_goes_on_and_is_not_begun_anew(group, capsys):
         frankrl.resume(group, total_env_steps=400)
     assert frank(["train", "--resume", out, "--gamma", "0.5"]) == 2
     assert "--gamma cannot be given" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:.* is damaged")
+def test_the_env_steps_are_those_of_the_agents_that_were_evaluated(group, tmp_path):
+    out = tmp_path / "several"
+    shutil.copytree(group.path, out)
+    newest = max((out / "s5" / "checkpoints").iterdir())
+    for file in newest.glob("*network*.safetensors"):
+        file.write_bytes(b"damaged")
+    for best in (False, True):
+        each = [frankrl.load(run, best=best).env_steps for run in (out / "s6", out / "s5")]
+        found = frankrl.evaluate(str(out), episodes=1, best=best, progress=False)
+        assert list(found.env_steps) == each
+    assert frankrl.load(out / "s5").env_steps < int(newest.name)
+
+
+def test_resuming_a_group_refuses_what_one_run_alone_can_be_given(group):
+    for more in ({"on_event": print}, {"metrics": dict}, {"actors": 2}):
+        (name,) = more
+        with pytest.raises(SettingError, match=f"{name} cannot be given with seeds"):
+            frankrl.resume(group, **more)
+
+
+def test_a_result_stands_where_a_folder_does(group):
+    with pytest.raises(RunFolderError, match=r"holds the runs of several seeds.*name one of them"):
+        frankrl.load(group)
+
+
+def test_code_without_a_name_leaves_no_folder(tmp_path):
+    class Here(gymnasium.Env):
+        pass
+
+    with pytest.raises(FrankError):
+        frankrl.train(Here, seeds=[0, 1], out=tmp_path / "group", **SHORT)
+    assert not (tmp_path / "group").exists()
+
+
+def test_a_run_without_a_row_is_left_out_of_the_group_s_plot(group, tmp_path):
+    out = tmp_path / "several"
+    shutil.copytree(group.path, out)
+    with contextlib.closing(sqlite3.connect(out / "s5" / "metrics.sqlite")) as metrics:
+        for table in ("episodes", "training"):
+            metrics.execute(f"DELETE FROM {table}")
+        metrics.commit()
+    with pytest.warns(FrankWarning, match="left out of the plot: .*s5 has nothing to plot"):
+        assert frankrl.plot(str(out)).path.exists()
 
 
 def test_a_run_that_is_missing_in_a_group_is_made(group, tmp_path):
@@ -187,15 +240,26 @@ def test_printed_commands_then_resuming_gives_the_results(tmp_path, capsys):
     ("more", "words"),
     [
         (["--seeds", "0"], "seeds must be at least 1"),
-        (["--seeds", "9-3"], "--seeds must be a number of seeds, such as 64"),
+        (["--seeds", "9-3"], "and 9 is larger than 3, got '9-3'"),
+        (["--seeds", "9-"], "--seeds must be a number of seeds, such as 64"),
+        (["--seeds", ""], "--seeds must be a number of seeds, such as 64"),
         (["--seeds", "many"], "got 'many'"),
-        (["--seeds", "3", "--seed", "7"], "give --seeds 7-11, for example"),
-        (["--seeds", "3", "--seed", "0"], "give --seeds 0-4, for example"),
+        (["--seeds", "3", "--seed", "7"], "give --seeds 7-9, for example"),
+        (["--seeds", "3", "--seed", "0"], "give --seeds 0-2, for example"),
         (["--seeds", "3", "--seed=0"], "--seed cannot be given with it"),
-        (["--seeds", "2", "--overwrite"], "--overwrite cannot be given with it"),
-        (["--processes", "2", "--overwrite"], "--processes trains runs of their own from"),
-        (["--seeds", "2", "--publish", "x"], "--publish cannot be given with it"),
-        (["--seeds", "2", "--init-from", "x"], "--init-from cannot be given with it"),
+        (["--seeds", "2", "--overwrite"], "--overwrite cannot be given with --seeds: it trains"),
+        (
+            ["--processes", "2", "--overwrite"],
+            "--overwrite cannot be given with --processes: it trains in a new folder",
+        ),
+        (
+            ["--seeds", "2", "--publish", "x"],
+            "--publish cannot be given with --seeds: it is for one run",
+        ),
+        (
+            ["--seeds", "2", "--init-from", "x"],
+            "--init-from cannot be given with --seeds: its runs",
+        ),
         (["--processes", "-2"], "processes must be"),
     ],
 )
@@ -215,8 +279,11 @@ def test_mistakes_give_one_line(tmp_path, capsys, more, words):
         ({"seeds": []}, "got 0"),
         ({"seeds": [1, 2, 1]}, "1 is given twice"),
         ({"seeds": [1, -2]}, "got -2"),
-        ({"seeds": [1], "seed": 2}, "seed cannot be given with it"),
-        ({"seeds": [1], "on_event": print}, "on_event cannot be given with it"),
+        ({"seeds": [1], "seed": 2}, "seed cannot be given with seeds: it names all"),
+        (
+            {"seeds": [1], "on_event": print},
+            "on_event cannot be given with seeds: it is for one run",
+        ),
         ({"processes": 2}, "give seeds, too"),
     ],
 )

@@ -82,20 +82,20 @@ def evaluate(
     check_switches(progress=progress, best=best)
     if isinstance(agent, SeedsResult) or names_group(agent):
 
-        def of_run(run: Path) -> Evaluation:
-            return evaluate(
-                run,
+        def of_run(run: Path) -> tuple[int, Evaluation]:
+            one, info = open_agent(open_run(run, env, allow_code, code), best=best)
+            evaluation = evaluate(
+                one,
                 episodes=episodes,
                 seed=seed,
-                best=best,
                 evaluation_envs=evaluation_envs,
                 evaluation_max_episode_steps=evaluation_max_episode_steps,
-                env=env,
-                allow_code=allow_code,
                 progress=progress,
                 on_episode=on_episode,
-                **code,
             )
+            return info["env_steps"], evaluation
+
+        check_code_names(code)
 
         return evaluate_group(RunGroup.open(group_path(agent)), of_run)
     if not isinstance(agent, Agent):

@@ -107,6 +107,7 @@ def train(
     """
     if isinstance(settings.get("dataset"), str):
         settings["dataset"] = in_any_folder(settings["dataset"])
+    check_switches(progress=progress, overwrite=overwrite, init_best=init_best)
     if seeds is not None:
         refuse_for_seeds(
             {
@@ -200,6 +201,13 @@ def resume(
     """
     check_switches(progress=progress)
     if isinstance(run, SeedsResult) or names_group(run):
+        refuse_for_seeds(
+            {
+                "actors": actors,
+                "metrics": metrics,
+                "on_event": None if on_event is _no_event else on_event,
+            }
+        )
         how = HowToTrain(processes, ray or "", progress=progress)
         return resume_seeds_of(run, env, allow_code, settings, how)
     check_alone(processes)

@@ -34,6 +34,10 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
     arguments = ["--help" if word == "--help-all" else word for word in arguments]
     # Which preset gives the defaults is itself on the command line, so it is read twice.
     first = first_read(wanted)
+    if not first.seeds and any(word.partition("=")[0] == "--seeds" for word in wanted):
+        from frankrl.core.seeds import seeds_in
+
+        seeds_in(first.seeds)  # refuses an empty text, such as that of an unset variable
     without = bool(first.data.dataset) and not (first.publish or first.seeds or first.print)
     if not (first.resume or first.env or foreign or helping or without):
         raise FrankError(

@@ -9,7 +9,6 @@ from frankrl.cli.parsing import named_settings, say, say_run
 from frankrl.cli.train_options import TrainOptions
 from frankrl.config import Settings
 from frankrl.core.errors import FrankError, SettingError
-from frankrl.core.text import given
 from frankrl.core.wording import option
 
 if TYPE_CHECKING:
@@ -39,12 +38,12 @@ def train_several(
     from frankrl.seeds.train import train_seeds
 
     _check_alone(options, settings)
+    seeds = seeds_in(options.seeds) if options.seeds else (options.seed,)
     if options.seeds and any(word.partition("=")[0] == "--seed" for word in arguments):
         raise SettingError(
             f"--seeds names all seeds, so --seed cannot be given with it: give --seeds "
-            f"{options.seed}-{options.seed + 4}, for example"
+            f"{options.seed}-{options.seed + len(seeds) - 1}, for example"
         )
-    seeds = seeds_in(options.seeds) if options.seeds else (options.seed,)
     out = options.out or None
     return _end(train_seeds(options.env, preset, settings, seeds, out, _how(options)), options)
 
@@ -63,7 +62,7 @@ def resume_several(options: TrainOptions, arguments: "Sequence[str]") -> int:
     if names := named_settings(arguments):
         raise FrankError(
             f"the runs of several seeds go on as they are, so {option(names[0])} cannot be given: "
-            "continue a single one of them to change it"
+            "train again with it in another folder, or continue a single one of them"
         )
     permission = permission_of(options.env, options.allow_code)
     group = RunGroup.open(Path(options.resume), permission)
@@ -87,7 +86,11 @@ def _end(result: "SeedsResult | None", options: TrainOptions) -> int:
         return 0
     say(repr(result))
     if options.json:
-        print_result(json.dumps({"runs": result.report()}, allow_nan=False))
+        from frankrl.seeds.result import score_report
+
+        score = result.final and score_report(result.final, result.num_scored)
+        report = {"folder": str(result.path), "score": score, "runs": result.report()}
+        print_result(json.dumps(report, allow_nan=False))
     return 0
 
 
@@ -110,12 +113,11 @@ def _check_alone(options: TrainOptions, settings: Settings) -> None:
     Raises:
         SettingError: one was given.
     """
+    from frankrl.core.seeds import not_with_seeds
+
     names = ["init_from", "init_best", "overwrite", "dashboard", "lease_seconds", "actors"]
     # On a cluster it says where the runs are published while they go on.
     names += [] if options.ray else ["publish"]
     for name in names:
-        if value := getattr(options, name):
-            raise SettingError(
-                f"{option(_cause(options, settings))} trains runs of their own from their "
-                f"beginning, so {option(name)} cannot be given with it, got {given(value)}"
-            )
+        if getattr(options, name):
+            raise not_with_seeds(_cause(options, settings), name)

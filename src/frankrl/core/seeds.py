@@ -43,12 +43,39 @@ def seeds_in(text: str) -> tuple[int, ...]:
         return seeds_from(0, int(text))
     if (ends := _RANGE.fullmatch(text)) is not None:
         first, last = int(ends[1]), int(ends[2])
-        if first <= last:
-            return seeds_from(first, last - first + 1)
+        if first > last:
+            raise SettingError(
+                f"{option('seeds')} names the first seed and the last one, and {first} is larger "
+                f"than {last}, got {given(text)}"
+            )
+        return seeds_from(first, last - first + 1)
     raise SettingError(
         f"{option('seeds')} must be a number of seeds, such as 64 for the seeds 0 to 63, or the "
         f"first and the last one, such as 100-163, got {given(text)}"
     )
+
+
+_WHY_NOT = {
+    "init_from": "its runs begin with weights of their own",
+    "init_best": "its runs begin with weights of their own",
+    "overwrite": "it trains in a new folder: remove the other one, or name another with {out}",
+    "dashboard": "start it beside them: frank dashboard",
+    "seed": "it names all seeds",
+    "actors": "its runs step their environments themselves",
+}
+"""Why an argument cannot be given with several seeds, where that is known better than that a
+function or a place cannot be shared."""
+
+
+def not_with_seeds(cause: str, name: str) -> SettingError:
+    """The error for an argument that several runs cannot share.
+
+    Args:
+        cause: the argument that makes several runs.
+        name: the one that cannot be given with it.
+    """
+    why = _WHY_NOT.get(name, "it is for one run").format(out=option("out"))
+    return SettingError(f"{option(name)} cannot be given with {option(cause)}: {why}")
 
 
 def checked_seeds(seeds: Any) -> tuple[int, ...]:

@@ -54,8 +54,17 @@ class StopSignals:
 def stop_signals() -> Iterator[StopSignals]:
     """Turn the first SIGINT, SIGTERM or SIGHUP into a request; a second one ends at once.
 
-    Outside the main thread, where Python delivers no signals, nothing is changed.
+    Outside the main thread, where Python delivers no signals, nothing is changed. Within another
+    such block, the request of one is that of both.
     """
+    around = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+    if isinstance(around, StopSignals):
+        on_first_signal = around.on_first_signal
+        try:
+            yield around
+        finally:
+            around.on_first_signal = on_first_signal
+        return
     signals = StopSignals()
     if threading.current_thread() is not threading.main_thread():
         yield signals

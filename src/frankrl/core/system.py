@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,10 +143,31 @@ def lower_priority(niceness: int, *, never_preempts: bool = False) -> None:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
+@contextlib.contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Within the block, a process that is started hears no Ctrl-C until it calls `lead_a_group`.
+
+    While Python imports, Ctrl-C would end it with a traceback. This process hears it afterwards.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def lead_a_group() -> None:
-    """Let signals of the terminal not reach this process."""
+    """Let signals of the terminal not reach this process, nor one that was held back."""
     if hasattr(os, "setsid"):
         os.setsid()
+    if hasattr(signal, "pthread_sigmask"):
+        # One that is ignored is forgotten.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, handler)
 
 
 def kill_group(leader: int) -> None:

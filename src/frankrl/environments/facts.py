@@ -1,5 +1,7 @@
 """What an environment shows of itself, and the description that follows from it."""
 
+import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from frankrl.core.errors import EnvironmentUnusableError
+from frankrl.core.text import given as in_words
 from frankrl.core.types import ACTION_DTYPE
 from frankrl.environments.leaves import leaves_of, structure_of
 from frankrl.environments.masks import MaskSource, entries, source_outside, state_space
@@ -118,13 +121,30 @@ def facts_of(env: gymnasium.Env, env_id: str, action_mask: str) -> EnvironmentFa
     return EnvironmentFacts(
         observation_space=env.observation_space,
         action_space=env.action_space,
-        reward_threshold=env.spec.reward_threshold if env.spec else None,
+        reward_threshold=_reward_threshold(env, env_id),
         mask_outside=lambda: source_outside(env, env_id, action_mask),
         made_by=_made_by(env.spec),
         can_be_filmed=can_be_filmed(env),
         has_time_limit=_has_time_limit(env),
         running_statistics=_running_statistics(env),
         own_action_names=_own_action_names(env),
+    )
+
+
+def _reward_threshold(env: gymnasium.Env, env_id: str) -> float | None:
+    """The mean return at which an environment counts as solved, if it names one.
+
+    Raises:
+        EnvironmentUnusableError: it is no number.
+    """
+    given = env.spec.reward_threshold if env.spec else None
+    if given is None:
+        return None
+    with contextlib.suppress(TypeError, ValueError):
+        if not isinstance(given, str | bool) and math.isfinite(threshold := float(given)):
+            return threshold
+    raise EnvironmentUnusableError(
+        f"{env_id} has the reward_threshold {in_words(given)}: it must be a finite number, or None"
     )
 
 

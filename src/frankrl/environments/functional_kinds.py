@@ -9,7 +9,7 @@ _KINDS = {
     "gymnax": ("reset_env", "step_env", "default_params"),
     "pgx": ("init", "step", "observe", "num_players"),
     "gymnasium": ("initial", "transition", "observation", "reward", "terminal"),
-    "frank": ("reset", "step", "action_space", "max_episode_steps", "reward_threshold"),
+    "frank": ("reset", "step", "action_space", "observation_space"),
 }
 """What each kind has, in the order in which they are tried."""
 

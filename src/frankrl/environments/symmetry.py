@@ -176,8 +176,11 @@ def symmetries_to_data(symmetries: Sequence[Symmetry], leaves: Sequence[Leaf]) -
 def _symmetry(entry: Any, leaves: Sequence[Leaf], num_actions: int) -> Symmetry:
     _check_keys(entry, {"name", "observation", "actions"}, "a symmetry")
     given = entry.get("observation", {})
-    if len(leaves) == 1 and isinstance(given, Mapping) and set(given) & _LEAF_KEYS:
-        given = {leaves[0].name: given}
+    if len(leaves) == 1 and isinstance(given, Mapping):
+        name, keys = leaves[0].name, set(given)
+        # An observation without entries has no other name than the empty one.
+        if keys & _LEAF_KEYS or not (name or keys <= {name}):
+            given = {name: given}
     _check_keys(given, {leaf.name for leaf in leaves}, "its observation")
     return Symmetry(
         shown(entry.get("name", ""), _MAX_NAME),

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from frankrl.environments.checked_env import CheckedEnv
+from frankrl.environments.functional import is_functional
 from frankrl.environments.leaves import leaves_in
 from frankrl.environments.mirror_images import image_of, random_action
 from frankrl.environments.spec import EnvironmentSpec
@@ -41,10 +42,11 @@ def different_averages(spec: EnvironmentSpec, symmetry: Symmetry, env: CheckedEn
     if found.max() <= by_chance:
         return ""
     action, what = _named(spec, int(found.argmax()))
+    method = "mirror_state" if is_functional(spec) else "mirror_draw"
     return (
         f"after {action!r}, {what} in {_EPISODES} random episodes differs from that in their "
         "mirror images by more than chance makes it. If episodes only begin on one side more "
-        "often, declare mirror_draw"
+        f"often, give it a method {method}"
     )
 
 

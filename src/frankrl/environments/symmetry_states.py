@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt32
 
 from frankrl.core.compiling import compiled_quickly
+from frankrl.core.errors import EnvironmentUnusableError
 from frankrl.core.figures import figure
 from frankrl.environments.mirror_images import fact_names
 from frankrl.environments.spec import EnvironmentSpec
@@ -55,8 +56,11 @@ def different_steps(
         index: its place among those that the environment declares.
         environment: its functions.
         mirror_state: makes the mirror image of a state.
+
+    Raises:
+        EnvironmentUnusableError: it does not, or cannot be called.
     """
-    steps = _played(symmetry, index, environment, mirror_state)
+    steps = _played(spec.env_id, symmetry, index, environment, mirror_state)
     expected, found = _facts(spec, steps.shown), _facts(spec, steps.other_shown)
     expected = _mirrored(spec, symmetry, expected)
     names, is_whole = fact_names(spec), _is_whole(spec)
@@ -86,6 +90,7 @@ def _differs(
 
 
 def _played(
+    env_id: str,
     symmetry: Symmetry,
     index: int,
     environment: "FunctionalEnvironment",
@@ -95,6 +100,9 @@ def _played(
 
     An episode that would end takes other actions from the same state. Random numbers come from
     NumPy, which needs no compiling.
+
+    Raises:
+        EnvironmentUnusableError: `mirror_state` returns no state, or cannot be called.
     """
     import jax
 
@@ -114,6 +122,7 @@ def _played(
     mirror = compiled(jax.vmap(lambda state: mirror_state(index, state)))
     random, words = np.random.default_rng(0), jax.random.key_data(episode_key(np.uint32(0))).size
     firsts = [begin(_words(random, words)) for _ in range(_NUM_STATES)]
+    _check_mirror(env_id, index, firsts[0][0], mirror_state)
     state, mask = jax.tree.map(lambda *parts: np.stack(parts), *firsts)
     images, found = np.array(symmetry.actions, np.int32), []
     for _ in range(_NUM_STEPS):
@@ -127,6 +136,25 @@ def _played(
         state = jax.tree.map(partial(_chosen, goes_on), after, state)
         mask = None if mask is None else _chosen(goes_on, shown.mask, mask)
     return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
+
+
+def _check_mirror(env_id: str, index: int, state: Any, mirror_state: MirrorState) -> None:
+    import jax
+
+    where = f"{env_id} has a mirror_state that"
+    try:
+        forms = jax.eval_shape(lambda one: (one, mirror_state(index, one)), state)
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise EnvironmentUnusableError(
+            f"{where} raised {type(error).__name__}: {text:.300}; it takes the index of a symmetry "
+            "and a state"
+        ) from error
+    wanted, found = (jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), form) for form in forms)
+    if wanted != found:
+        raise EnvironmentUnusableError(
+            f"{where} returns something of another form than the state that it is given"
+        )
 
 
 def _on_host(tree: Any) -> Any:

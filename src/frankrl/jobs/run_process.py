@@ -11,6 +11,7 @@ import multiprocessing.connection
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from multiprocessing import resource_tracker
 from typing import Any
 
 from frankrl.core import system
@@ -36,7 +37,10 @@ class RunProcess:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        self._process.start()
+        # It would let signals through again, were it started within the block.
+        resource_tracker.ensure_running()
+        with system.interrupts_held_back():
+            self._process.start()
         theirs.close()
         self.job: Job | None = None
         """What the process is doing; None: nothing."""

@@ -139,7 +139,8 @@ def _visit(root: Path, max_runs: int) -> _Found:
                 found.groups[folder] = 0
             if (folder / SWEEP).is_file():
                 found.sweeps.append(folder)
-            if depth == _DEEPEST:
+            # The runs of a group belong to it, however deep it lies.
+            if depth >= _DEEPEST and folder not in found.groups:
                 continue
             with os.scandir(folder) as entries:
                 children = [e.name for e in entries if e.is_dir(follow_symlinks=False)]

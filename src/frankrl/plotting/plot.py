@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from frankrl.core import system
-from frankrl.core.errors import MissingExtraError, SettingError
+from frankrl.core.errors import MissingExtraError, SettingError, warn
 from frankrl.core.figures import counted
 from frankrl.core.score import FEWEST_FOR_INTERVAL
 from frankrl.runs import RunFolder
 from frankrl.runs.curves import (
     QUANTITIES,
+    NoRowsError,
     RunCurves,
     band_of,
     common_grid,
@@ -127,8 +128,28 @@ def _has(run: RunCurves, quantity: str) -> bool:
 
 
 def _one_of_each_seed(runs: Sequence[RunFolder]) -> list[RunCurves]:
-    read = [read_curves(run) for run in runs]
-    return one_of_each_seed(read, lambda run: run.seed, lambda run: run.env_steps)
+    """The curves of runs with the same settings; a warning names what is left out.
+
+    Raises:
+        NoRowsError: none of them has a row yet.
+    """
+    read, without = [], []
+    for run in runs:
+        try:
+            read.append(read_curves(run))
+        except NoRowsError as error:
+            without.append(error)
+    if not read:
+        raise without[0]
+    for error in without:
+        warn(f"left out of the plot: {error}")
+    chosen = one_of_each_seed(read, lambda run: run.seed, lambda run: run.env_steps)
+    if len(chosen) < len(read):
+        warn(
+            f"{counted(len(read) - len(chosen), 'run')} not drawn: another one has the same "
+            "settings and the same seed, and has gone further"
+        )
+    return chosen
 
 
 def _draw_run(axes: Mapping[str, Any], run: RunCurves) -> None:

@@ -27,6 +27,10 @@ _WITHOUT_EFFECT = (
 Member = TypeVar("Member")
 
 
+class NoRowsError(RunFolderError):
+    """There is nothing to draw of a run yet."""
+
+
 class Curve(NamedTuple):
     """A quantity over the course of training; both arrays hold finite numbers only."""
 
@@ -58,6 +62,7 @@ def read_curves(run: RunFolder) -> RunCurves:
     """The curves of a run.
 
     Raises:
+        NoRowsError: there is nothing to draw yet.
         RunFolderError: there are no metrics yet, or they cannot be read.
     """
     reader = MetricsReader(run.metrics)
@@ -75,7 +80,7 @@ def read_curves(run: RunFolder) -> RunCurves:
         "mean_q": _curve(training, "mean_q"),
     }
     if not any(len(curve.values) for curve in curves.values()):
-        raise RunFolderError(
+        raise NoRowsError(
             f"{run.path} has nothing to plot: its metrics hold no row; {_next_row(run)}"
         )
     about = run.description

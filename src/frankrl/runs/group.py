@@ -58,9 +58,11 @@ class RunGroup:
         refuse_existing_group(path)
         description = replace(description, seed=seeds[0]).marked()
         group = cls(path, description, seeds, lanes)
+        # Before there is a folder, since it refuses code without a name.
+        content = group._to_json().encode()
         try:
             path.mkdir(parents=True, exist_ok=True)
-            write_durably(path / GROUP, group._to_json().encode())
+            write_durably(path / GROUP, content)
             flush_folder(path)
         except OSError as error:
             raise RunFolderError(f"cannot make the folder of runs {path}: {error}") from error

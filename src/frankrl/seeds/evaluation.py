@@ -13,7 +13,7 @@ from frankrl.core.score import Score, score
 from frankrl.core.seeds import seeds_in_words
 from frankrl.runs import RunFolder, list_checkpoints
 from frankrl.runs.group import RunGroup
-from frankrl.seeds.result import score_in_words
+from frankrl.seeds.result import score_in_words, score_report
 from frankrl.training.evaluation import Evaluation
 
 
@@ -25,7 +25,7 @@ class SeedsEvaluation:
     evaluations: list[Evaluation]
     """One for each seed."""
     env_steps: tuple[int, ...]
-    """Env steps of each run's newest checkpoint."""
+    """Env steps after which each run's agent was saved."""
     missing: tuple[int, ...] = ()
     """Seeds of the group whose runs have no checkpoint yet."""
 
@@ -55,11 +55,9 @@ class SeedsEvaluation:
 
     def summary(self) -> dict[str, Any]:
         """The evaluations as JSON data: the score, and a record for each seed."""
-        found = self.score
         rows = zip(self.seeds, self.env_steps, self.evaluations, strict=True)
         return {
-            "interquartile_mean": found.middle,
-            "interval_95": [found.low, found.high],
+            "score": score_report(self.score, len(self.seeds)),
             "missing": list(self.missing),
             "runs": [
                 {"seed": seed, "env_steps": env_steps, **each.summary()}
@@ -68,27 +66,31 @@ class SeedsEvaluation:
         }
 
 
-def evaluate_group(group: RunGroup, evaluate_run: Callable[[Path], Evaluation]) -> SeedsEvaluation:
+def evaluate_group(
+    group: RunGroup, evaluate_run: Callable[[Path], tuple[int, Evaluation]]
+) -> SeedsEvaluation:
     """Evaluate the agents of a group.
 
     Args:
         group: the group; its runs that have no checkpoint yet are passed over.
-        evaluate_run: evaluates the agent of a run folder.
+        evaluate_run: evaluates the agent of a run folder; returns its env steps, too.
 
     Raises:
         FrankError: no run has a checkpoint, or one cannot be evaluated.
     """
     begun = set(group.begun())
-    newest = {
-        seed: int(checkpoints[-1].name)
+    there = [
+        seed
         for seed in group.seeds
         if (run := group.path_of(seed)) in begun
-        and (checkpoints := list_checkpoints(RunFolder.open(run).checkpoints))
-    }
-    if not newest:
+        and list_checkpoints(RunFolder.open(run).checkpoints)
+    ]
+    if not there:
         raise RunFolderError(
             f"no run of {group.path} has a checkpoint yet: there is nothing to evaluate"
         )
-    missing = tuple(seed for seed in group.seeds if seed not in newest)
-    evaluations = [evaluate_run(group.path_of(seed)) for seed in newest]
-    return SeedsEvaluation(tuple(newest), evaluations, tuple(newest.values()), missing)
+    missing = tuple(seed for seed in group.seeds if seed not in there)
+    env_steps, evaluations = zip(
+        *(evaluate_run(group.path_of(seed)) for seed in there), strict=True
+    )
+    return SeedsEvaluation(tuple(there), list(evaluations), env_steps, missing)

@@ -7,9 +7,7 @@ from typing import Any
 
 from frankrl.config.presets import default_preset, load_preset
 from frankrl.core.errors import SettingError, check_type
-from frankrl.core.seeds import checked_seeds
-from frankrl.core.text import given
-from frankrl.core.wording import option
+from frankrl.core.seeds import checked_seeds, not_with_seeds
 from frankrl.environments import exists_already, given_again, named_env
 from frankrl.runs import check_preset, permission_of
 from frankrl.runs.group import RunGroup, is_group
@@ -52,7 +50,7 @@ def resume_seeds_of(
     if settings:
         raise SettingError(
             "the runs of several seeds go on as they are, so no setting can be given: got "
-            f"{', '.join(settings)}; continue a single one of them to change it"
+            f"{', '.join(settings)}; train again with it in another folder, or continue one of them"
         )
     group = RunGroup.open(group_path(run), permission_of(name, allow_code, settings))
     result = resume_seeds(group, how)
@@ -83,7 +81,4 @@ def refuse_for_seeds(others: Mapping[str, Any]) -> None:
     """
     for name, value in others.items():
         if value:
-            raise SettingError(
-                f"{option('seeds')} trains runs of their own from their beginning, so "
-                f"{option(name)} cannot be given with it, got {given(value)}"
-            )
+            raise not_with_seeds("seeds", name)

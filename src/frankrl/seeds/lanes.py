@@ -5,7 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from frankrl.core.errors import DivergedError, FrankError, RunFolderError, warn
+from frankrl.core.errors import (
+    DivergedError,
+    EnvironmentFailedError,
+    FrankError,
+    RunFolderError,
+    warn,
+)
 from frankrl.core.figures import counted
 from frankrl.core.numerics import own_numerics
 from frankrl.core.stopping import StopSignals
@@ -172,9 +178,14 @@ class _Program:
         with contextlib.ExitStack() as stack:
             trainers: dict[int, Trainer] = {}
             for seed in seeds:
-                with own_numerics():
-                    trainers[seed] = self._trainer(seed, at.env_steps, lanes)
-                stack.callback(trainers[seed].close)
+                try:
+                    with own_numerics():
+                        trainers[seed] = self._trainer(seed, at.env_steps, lanes)
+                except EnvironmentFailedError as error:
+                    # Its first observation, for instance; the others need not wait for it.
+                    self._failures[seed] = error
+                else:
+                    stack.callback(trainers[seed].close)
             paced = {
                 seed: trainer.paced_events(lambda: lanes.stops)
                 for seed, trainer in trainers.items()

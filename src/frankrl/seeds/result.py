@@ -35,6 +35,10 @@ class SeedsResult:
         over = {seed: outcome for seed, outcome in found.items() if outcome is not None}
         return cls(group.path, list(map(group.path_of, over)), tuple(over), list(over.values()))
 
+    def __fspath__(self) -> str:
+        """Its folder, which may stand wherever a path does."""
+        return str(self.path)
+
     def __repr__(self) -> str:
         rows = [
             f"  seed {seed}: {_in_words(outcome)}"
@@ -48,15 +52,19 @@ class SeedsResult:
         returns = [each.final_return for each in self.outcomes if each.final_return is not None]
         return score(np.array(returns)) if returns else None
 
+    @property
+    def num_scored(self) -> int:
+        """The number of seeds with a final evaluation."""
+        return sum(each.final_return is not None for each in self.outcomes)
+
     def summary(self) -> str:
         """The score in words."""
         which = f"{counted(len(self.seeds), 'seed')} ({seeds_in_words(self.seeds)})"
         if self.final is None:
             return f"{which}: no final evaluations"
-        scored = sum(each.final_return is not None for each in self.outcomes)
-        if scored < len(self.seeds):
-            which = f"{scored} of {which} with a final evaluation"
-        return f"{which}: {score_in_words(self.final, scored)}"
+        if self.num_scored < len(self.seeds):
+            which = f"{self.num_scored} of {which} with a final evaluation"
+        return f"{which}: {score_in_words(self.final, self.num_scored)}"
 
     def report(self) -> list[dict[str, Any]]:
         """The outcomes as JSON data, a record for each seed."""
@@ -64,6 +72,18 @@ class SeedsResult:
             {"run": str(run), "seed": seed, **outcome._asdict()}
             for run, seed, outcome in zip(self.runs, self.seeds, self.outcomes, strict=True)
         ]
+
+
+def score_report(found: Score, num_seeds: int) -> dict[str, Any]:
+    """A score of returns as JSON data."""
+    few = num_seeds < FEWEST_FOR_INTERVAL
+    return {
+        "middle": found.middle,
+        "middle_is": "mean" if few else "interquartile mean",
+        "low": found.low,
+        "high": found.high,
+        "low_to_high_is": "range" if few else "95 % bootstrap interval",
+    }
 
 
 def score_in_words(found: Score, num_seeds: int) -> str:

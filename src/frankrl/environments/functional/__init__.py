@@ -9,6 +9,7 @@ import gymnasium
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from frankrl.environments.functional.ids import MADE_HERE, register
+from frankrl.environments.functional.limits import checked_limit
 from frankrl.environments.masks import OFF
 from frankrl.environments.single import make_environment
 from frankrl.environments.spec import EnvironmentSpec
@@ -62,7 +63,7 @@ def functional_of(spec: EnvironmentSpec) -> "FunctionalEnvironment | None":
         if type(env) not in _WITHOUT_EFFECT:
             return None
         if isinstance(env, TimeLimit):
-            limits.append(env._max_episode_steps)
+            limits.append(checked_limit(env._max_episode_steps, spec.env_id))
         env = env.env
     if not isinstance(env, FunctionalEnv):
         return None

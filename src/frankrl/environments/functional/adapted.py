@@ -53,12 +53,13 @@ class Adapted(abc.ABC):
 
     @functools.cached_property
     def _own_space(self) -> spaces.Space:
+        given = self._declared("observation_space", self._observations)
         try:
-            return gymnasium_space(self._observations())
+            return gymnasium_space(given)
         except TypeError as error:
             raise EnvironmentUnusableError(
-                f"{self.env_id} has the observation space {self._observations()}: {error} is not "
-                "supported; one of gymnasium.spaces is"
+                f"{self.env_id} has the observation space {given}: {error} is not supported; one "
+                "of gymnasium.spaces is"
             ) from error
 
     @property
@@ -68,7 +69,7 @@ class Adapted(abc.ABC):
 
     @functools.cached_property
     def _own_actions(self) -> spaces.Discrete:
-        given = self._actions()
+        given = self._declared("action_space", self._actions)
         if hasattr(given, "n") and not getattr(given, "shape", ()):
             return spaces.Discrete(int(given.n), start=int(getattr(given, "start", 0)))
         raise EnvironmentUnusableError(
@@ -104,7 +105,7 @@ class Adapted(abc.ABC):
     def reset(self, key: Key) -> tuple[State, Observation, Mask]:
         """The first state of an episode."""
         state, observation, mask = self._first(jax.random.key_data(key))
-        return _arrays(state), in_stored_form(self._own_space, observation), _mask(mask)
+        return _arrays(state), self._stored(observation), _mask(mask)
 
     def step(self, state: State, action: Int[Array, ""], key: Key) -> tuple[State, FunctionalStep]:
         """The next state."""
@@ -113,12 +114,29 @@ class Adapted(abc.ABC):
             state, number, jax.random.key_data(key)
         )
         return _arrays(after), FunctionalStep(
-            in_stored_form(self._own_space, observation),
+            self._stored(observation),
             _mask(mask),
             jnp.asarray(reward).astype(jnp.float32),
             jnp.asarray(terminated).astype(jnp.bool),
             jnp.asarray(truncated).astype(jnp.bool),
         )
+
+    def _declared(self, name: str, get: Callable[[], Any]) -> Any:
+        try:
+            return get()
+        except AttributeError as error:
+            if error.name != name:
+                raise
+            raise EnvironmentUnusableError(f"{self.env_id} has no {name}") from error
+
+    def _stored(self, observation: Any) -> Observation:
+        try:
+            return in_stored_form(self._own_space, observation)
+        except TypeError as error:
+            raise EnvironmentUnusableError(
+                f"{self.env_id} shows an observation whose {error}: give the numbers that its "
+                "observation_space names, or another space"
+            ) from error
 
     def _observations(self) -> Any:
         """The observation space, of any library."""

@@ -34,6 +34,8 @@ _PURE = (
 )
 _NUM_EXAMPLES = 9
 """Episodes whose steps two programs are compared by."""
+_STORED = "biufc"
+"""Kinds of NumPy's own numbers; JAX has others, such as bfloat16."""
 _DEEPEST, _MOST_ITEMS = 3, 10_000
 """How deep and how long lists in attributes are looked at."""
 
@@ -128,9 +130,13 @@ def _traced(
         raise EnvironmentUnusableError(
             f"{env_id} cannot be compiled: its {what} needs the value of a number before it is "
             f"computed ({type(error).__name__}{_place(error)}); write it with jax.numpy, with "
-            "jnp.where or jax.lax.cond for a condition"
+            "jnp.where or jax.lax.cond for a condition, and with shapes that depend on no value"
         ) from error
     except Exception as error:
+        if isinstance(error, NotImplementedError) and not str(error):
+            raise EnvironmentUnusableError(
+                f"{env_id} does not define {_innermost(error)}"
+            ) from error
         text = " ".join(str(error).split()) or f"in {_innermost(error)}"
         raise EnvironmentUnusableError(
             f"{env_id} cannot be compiled: its {what} raised {type(error).__name__}: {text:.300}"
@@ -191,11 +197,16 @@ def _check_state(state: PyTree, after: PyTree, env_id: str) -> None:
             f"({_structure(then[1])}, not {_structure(first[1])}): {wanted}"
         )
     for (path, one), (_, other) in zip(first[0], then[0], strict=True):
-        name = f"{env_id} has a state whose part {jax.tree_util.keystr(path) or 'itself'}"
+        part = f" whose part {jax.tree_util.keystr(path)}" if path else " that"
+        name = f"{env_id} has a state{part}"
         if jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
             raise EnvironmentUnusableError(
                 f"{name} is a key of jax.random.key, which no file can hold: keep "
                 "jax.random.key_data of it"
+            )
+        if one.dtype.kind not in _STORED:
+            raise EnvironmentUnusableError(
+                f"{name} is {one.dtype}, which no file can hold: keep float16 or float32"
             )
         if (one.shape, one.dtype) != (other.shape, other.dtype):
             raise EnvironmentUnusableError(

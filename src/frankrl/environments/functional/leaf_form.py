@@ -63,6 +63,9 @@ def in_stored_form(space: spaces.Space, observation: Any) -> Observation:
     Args:
         space: the space, with its own numbers.
         observation: dictionaries, tuples and arrays of JAX.
+
+    Raises:
+        TypeError: it has fractions where the space has whole numbers; the message says where.
     """
     match space:
         case spaces.Dict():
@@ -76,10 +79,21 @@ def in_stored_form(space: spaces.Space, observation: Any) -> Observation:
                 for number, part in enumerate(space.spaces)
             )
         case spaces.Discrete() | spaces.MultiDiscrete():
-            return jnp.asarray(observation, jnp.int32) - np.asarray(space.start, np.int32)
+            whole = _whole(space, observation)
+            return whole.astype(jnp.int32) - np.asarray(space.start, np.int32)
         case spaces.Box() if np.dtype(space.dtype) not in (np.bool_, np.uint8):
             return jnp.asarray(observation).astype(jnp.float32)
-    return jnp.asarray(observation).astype(jnp.uint8)
+    return _whole(space, observation).astype(jnp.uint8)
+
+
+def _whole(space: spaces.Space, observation: Any) -> Any:
+    """An observation of whole numbers; fractions would be cut off without a word."""
+    found = jnp.asarray(observation)
+    if jnp.issubdtype(found.dtype, jnp.floating):
+        raise TypeError(
+            f"numbers are {found.dtype}, where the space has {np.dtype(space.dtype)} ({space})"
+        )
+    return found
 
 
 def _entry(observation: Any, name: str) -> Any:

@@ -182,22 +182,27 @@ class OfGymnax(Adapted):
 class OfFrank(Adapted):
     """An environment that follows Frank's own protocol."""
 
-    @property
-    def max_episode_steps(self) -> int | None:
-        """Its own."""
-        return self.environment.max_episode_steps
-
     def _first(self, key: Array) -> Beginning:
-        return self.environment.reset(jax.random.wrap_key_data(key, impl=GENERATOR))
+        first = self.environment.reset(jax.random.wrap_key_data(key, impl=GENERATOR))
+        if not (isinstance(first, tuple) and len(first) == 3):
+            raise EnvironmentUnusableError(
+                f"{self.env_id} must return from its reset three things: the state, the "
+                "observation, and the mask of allowed actions or None"
+            )
+        return first
 
     def _next(self, state: State, action: Array, key: Array) -> tuple[Beginning, Any, Ends]:
-        after, step = self.environment.step(
+        stepped = self.environment.step(
             state, action, jax.random.wrap_key_data(key, impl=GENERATOR)
         )
+        wanted = "its step must return two things: the state, and a FunctionalStep"
+        if not (isinstance(stepped, tuple) and len(stepped) == 2):
+            raise EnvironmentUnusableError(f"{self.env_id} returns something else: {wanted}")
+        after, step = stepped
         if not (hasattr(step, "terminated") and hasattr(step, "truncated")):
             raise EnvironmentUnusableError(
-                f"{self.env_id} does not tell the two ends of an episode apart: its step must "
-                "return the state and a FunctionalStep, with `terminated` and `truncated`"
+                f"{self.env_id} does not tell the two ends of an episode apart: {wanted} with "
+                "`terminated` and `truncated`"
             )
         shown = after, step.observation, step.mask
         return shown, step.reward, (step.terminated, step.truncated)

@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import importlib
 import json
-import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -21,9 +20,10 @@ from frankrl.environments.functional.checks import check, program_of
 from frankrl.environments.functional.env import FunctionalEnv
 from frankrl.environments.functional.ids import MADE_HERE
 from frankrl.environments.functional.libraries import adapted
+from frankrl.environments.functional.limits import checked_limit
 from frankrl.environments.functional_kinds import functional_kind
 
-_TIME_LIMIT, _MAX_TIME_LIMIT = "max_episode_steps", 2**31 - 1
+_TIME_LIMIT = "max_episode_steps"
 _INSTALLED_BY = {"gymnax": '--no-deps "gymnax>=1.0"'}
 """What pip is told for a package, where that is not its name."""
 _WANTED = (
@@ -125,7 +125,9 @@ def face(
         EnvironmentUnusableError: it is none, breaks a rule of functional environments, or the time
             limit is none.
     """
-    limit = _limit_in(env_kwargs)
+    limit = None
+    if _TIME_LIMIT in env_kwargs:
+        limit = checked_limit(env_kwargs[_TIME_LIMIT], "env_kwargs")
     arguments = json.dumps(dict(env_kwargs), sort_keys=True, default=repr)
     is_of_library = isinstance(made_by, tuple)
     maker = made_by if is_of_library else _Same(made_by)
@@ -150,23 +152,10 @@ def face(
         reward_threshold=functional.reward_threshold,
     )
     if limit is None and functional.max_episode_steps is None:
-        limit = getattr(made, _TIME_LIMIT, None)
+        own = getattr(made, _TIME_LIMIT, None)
+        limit = None if own is None else checked_limit(own, env_id)
     ordered = OrderEnforcing(env)
     return ordered if limit is None else TimeLimit(ordered, limit)
-
-
-def _limit_in(env_kwargs: Mapping[str, Any]) -> int | None:
-    """The time limit among the arguments, if there is one."""
-    if _TIME_LIMIT not in env_kwargs:
-        return None
-    limit = env_kwargs[_TIME_LIMIT]
-    is_number = isinstance(limit, numbers.Integral) and not isinstance(limit, bool)
-    if is_number and 1 <= int(limit) <= _MAX_TIME_LIMIT:
-        return int(limit)
-    raise EnvironmentUnusableError(
-        f"{_TIME_LIMIT} in env_kwargs must be a whole number from 1 to {_MAX_TIME_LIMIT:,}, got "
-        f"{in_words(limit)}: leave it out for the environment's own time limit"
-    )
 
 
 _known: collections.deque[tuple[str, str]] = collections.deque(maxlen=256)

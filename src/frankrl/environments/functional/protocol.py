@@ -63,7 +63,8 @@ class FunctionalEnvironment(Protocol):
 
     @property
     def max_episode_steps(self) -> int | None:
-        """Steps after which it truncates an episode; None without a time limit."""
+        """Steps after which an episode is truncated, by Frank, whatever `step` says; None without
+        a time limit."""
         ...
 
     def reset(self, key: Key) -> tuple[State, Observation, Mask]:
