@@ -75,8 +75,9 @@ def train(
         seed: the same seed and settings give the same bits.
         seeds: the seeds of several runs, such as `range(64)`, instead of one `seed`. The result is
             then a `SeedsResult`, and the environment must have a name.
-        processes: with `seeds`: number of runs in parallel, which changes no result; 0: one per
-            processor core.
+        processes: with `seeds`: number of processes in parallel, which changes no result; 0: one
+            per processor core, and all seeds of a functional environment are one program, whose
+            runs differ from those of processes in rounding.
         out: the run folder; None: `runs/<env>/<preset>-s<seed>-<time>`. With `seeds`: the folder
             of the run folders `s<seed>`.
         overwrite: replace an existing run.

@@ -23,7 +23,9 @@ class ExperimentOptions:
     first_seed: int = 0
     """The first seed; the others follow it. [seed]"""
     processes: int = 0
-    """Number of runs in parallel, which changes no result. 0: one per processor core."""
+    """Number of processes in parallel, which changes no result. With 0, the default, it is one per
+    processor core, and all seeds of a functional environment are one program, whose runs differ
+    from those of processes in rounding."""
     ray: str = ""
     """Train on this Ray cluster: HOST:PORT of its head, or auto. All its machines must share the
     folder `--out`, or see the storage of `--publish`."""

@@ -30,8 +30,9 @@ class TrainOptions(SettingFlags):
     """Train several runs that differ in their seeds alone: `64` for the seeds 0 to 63, `100-163`
     for these; empty: the one of `--seed`."""
     processes: int = 0
-    """With `--seeds`: number of runs in parallel, which changes no result. 0: one per processor
-    core."""
+    """With `--seeds`: number of processes in parallel, which changes no result. With 0, the
+    default, it is one per processor core, and all seeds of a functional environment are one
+    program, whose runs differ from those of processes in rounding."""
     ray: str = ""
     """With `--seeds`: train on this Ray cluster: HOST:PORT of its head, or auto. All its
     machines must share the folder `--out`, or see the storage of `--publish`. With `--actors` or

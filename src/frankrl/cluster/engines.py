@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from frankrl.core.backend import visible_cpus
-from frankrl.core.errors import SettingError
+from frankrl.core.errors import SettingError, check_type
 from frankrl.core.text import given
 from frankrl.core.wording import option
 from frankrl.jobs import Engine
@@ -64,8 +64,11 @@ def check_engine(ray: str, publish: str | os.PathLike[str] = "", *, printed: boo
     """Refuse two engines at once, and storage that none of them uses.
 
     Raises:
-        SettingError: a cluster and printed commands are wanted, or storage and no cluster.
+        SettingError: a cluster and printed commands are wanted, or storage and no cluster; or one
+            is no text.
     """
+    check_type(ray, option("ray"), str, "the address of a cluster, HOST:PORT or auto")
+    check_type(publish, option("publish"), str | os.PathLike, "a folder or an address")
     if publish and not ray:
         raise SettingError(
             f"{option('publish')} names the storage of several runs on a cluster: give "

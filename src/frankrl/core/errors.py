@@ -8,6 +8,7 @@ import difflib
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from frankrl.core.text import MAX_MESSAGE, given, shown
@@ -98,7 +99,7 @@ def warn(message: str) -> None:
     warnings.warn(shown(message, MAX_MESSAGE), FrankWarning, stacklevel=2)
 
 
-def check_type(value: Any, name: str, kind: type, wanted: str) -> None:
+def check_type(value: Any, name: str, kind: type | UnionType, wanted: str) -> None:
     """Refuse an argument of another type.
 
     Args:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frankrl.cluster import check_engine, check_processes, engine_for
-from frankrl.core.errors import FrankError, SettingError, nearest
+from frankrl.core.errors import FrankError, SettingError, check_type, nearest
 from frankrl.core.paths import given_path
 from frankrl.core.seeds import seeds_from
+from frankrl.core.text import given
 from frankrl.core.wording import option
 from frankrl.display.progress_bar import progress_bar
 from frankrl.experiments import EXPERIMENTS
@@ -61,7 +62,9 @@ def experiment(
         envs: environments to test on; empty: those of the experiment.
         seeds: number of seeds for each arm.
         first_seed: the first seed; the others follow it.
-        processes: number of runs in parallel, which changes no result; 0: one per processor core.
+        processes: number of processes in parallel, which changes no result; 0: one per processor
+            core, and all seeds of a functional environment are one program, whose runs differ from
+            those of processes in rounding.
         ray: address of a Ray cluster for the runs, `HOST:PORT` or `auto`; empty: this machine.
         publish: shared storage for the runs on a cluster while they go on: a folder that its
             machines share, or an address such as `s3://bucket/folder`, so that `out` may be a
@@ -135,6 +138,7 @@ def run_experiment(
             f"(experiments: {', '.join(EXPERIMENTS)})"
         )
     chosen = EXPERIMENTS[name]
+    check_type(envs, option("envs"), list | tuple, "a list of names of environments")
     env_ids = tuple(dict.fromkeys(envs or chosen.env_ids))
     _check(chosen, env_ids, seeds, first_seed, processes)
     check_engine(ray, publish, printed=print_command is not None)
@@ -177,7 +181,7 @@ def _check(
         if env_id not in there:
             raise SettingError(
                 f"this experiment has settings for {', '.join(there)}; "
-                f"got {env_id!r}{nearest(env_id, there)}"
+                f"got {given(env_id)}{nearest(str(env_id), there)}"
             )
     check_processes(processes)
     seeds_from(first_seed, seeds)

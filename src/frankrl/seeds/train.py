@@ -35,10 +35,11 @@ from frankrl.training.where import with_source
 
 @dataclass(frozen=True)
 class HowToTrain:
-    """How the runs of a group are done, which changes no result."""
+    """How the runs of a group are done. It changes no result of processes; the lanes of a program
+    differ from them in rounding."""
 
     processes: int = 0
-    """Number of runs in parallel; 0: one per processor core."""
+    """Number of processes in parallel; 0: one per processor core, or lanes of one program."""
     ray: str = ""
     """Address of a Ray cluster for the runs, `HOST:PORT` or `auto`; empty: this machine."""
     publish: str | os.PathLike[str] = ""
