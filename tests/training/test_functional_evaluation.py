@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from frankrl.config import MAX_EVALUATION_ENVS, EvaluationSettings, Settings
 from frankrl.core.errors import EnvironmentFailedError
@@ -121,6 +122,8 @@ class EndlessReward(own.FrankWalk):
 
 class EndlessObservation(own.FrankWalk):
     """An observation that is no number, after a step."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (), np.float32)
 
     def step(self, state, action, key):
         after, step = super().step(state, action, key)
