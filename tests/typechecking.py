@@ -4,7 +4,6 @@ import functools
 import inspect
 import sys
 from collections import Counter
-from collections.abc import Callable
 from types import CodeType, FunctionType
 
 from beartype import BeartypeConf, beartype
@@ -15,7 +14,7 @@ _MAX_DEFINITIONS = 20
 _MAX_CALLS = 100
 """How often a function is checked in one test: its arguments in these calls, and its results."""
 _definitions: Counter[CodeType] = Counter()
-_calls: Counter[Callable[..., object]] = Counter()
+_calls: dict[FunctionType, int] = {}
 _unchecked: set[FunctionType] = set()
 
 
@@ -37,9 +36,11 @@ def check(checked):
 
     @functools.wraps(decorated)
     def counted(*args, **kwargs):
-        _calls[counted] += 1
-        if _calls[counted] == _MAX_CALLS:
-            _leave_unchecked(checked)
+        calls = _calls[checked] = _calls.get(checked, 0) + 1
+        if calls == _MAX_CALLS and (function := _defined(checked)) is not None:
+            # jaxtyping looks for this before it does anything else.
+            function.__no_type_check__ = True
+            _unchecked.add(function)
         return decorated(*args, **kwargs)
 
     return counted
@@ -59,19 +60,13 @@ def check_again() -> None:
     _calls.clear()
 
 
-def _leave_unchecked(checked: FunctionType) -> None:
-    """Tell jaxtyping to call the function of this name as it is.
-
-    jaxtyping gives its type checker another function of the same name, and looks for this
-    attribute at the one that was defined, before it does anything else.
-    """
+@functools.cache
+def _defined(checked: FunctionType) -> FunctionType | None:
+    """The function that was defined: jaxtyping gives its type checker another one of its name."""
     found: object = sys.modules[checked.__module__]
     for name in checked.__qualname__.split("."):
         found = inspect.getattr_static(found, name, None)
     for inner in ("__func__", "fget", "func"):  # of a class or static method, and of properties
         found = getattr(found, inner, found)
-    if callable(found):
-        function = inspect.unwrap(found)
-        if isinstance(function, FunctionType):
-            function.__no_type_check__ = True
-            _unchecked.add(function)
+    function = inspect.unwrap(found) if callable(found) else None
+    return function if isinstance(function, FunctionType) else None
