@@ -508,6 +508,19 @@ class EndlessWalk:
         return state, FunctionalStep(jnp.zeros(1), None, jnp.ones(()), no, no)
 
 
+class LooksLikeGymnasium:
+    """In the form of Gymnasium's environments, and none of them."""
+
+    observation_space = spaces.Box(0, 1, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(1, np.float32), 0.0, False, False, {}
+
+
 class SometimesNowhere(EndlessWalk):
     """One episode in three begins with what is no number."""
 

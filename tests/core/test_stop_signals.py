@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -27,6 +28,23 @@ def test_a_stop_that_was_asked_for_before_an_inner_block_is_one_within_it():
                 os.kill(os.getpid(), signal.SIGTERM)
         assert outer()
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_another_thread_hears_nothing_of_the_main_one():
+    heard = []
+
+    def trains():
+        with stop_signals() as own:
+            own.on_first_signal = lambda: heard.append("thread")
+            heard.append(own())
+
+    with stop_signals() as outer:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert outer()
+        thread = threading.Thread(target=trains)
+        thread.start()
+        thread.join()
+    assert heard == [False]
 
 
 STARTED = """

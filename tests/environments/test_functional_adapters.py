@@ -377,3 +377,8 @@ def test_the_time_limit_that_an_environment_names_holds_although_its_step_forget
         state, shown = environment.step(state, np.int32(0), jax.random.key(0))
         ends.append((bool(shown.terminated), bool(shown.truncated)))
     assert ends == [*[(False, False)] * (LIMIT - 1), (False, True)]
+
+
+def test_what_only_looks_like_gymnasium_s_is_no_functional_environment():
+    with pytest.raises(EnvironmentUnusableError, match=r"which is no gymnasium\.Env"):
+        describe("functional_stand_ins:LooksLikeGymnasium", {})

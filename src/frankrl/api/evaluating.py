@@ -96,7 +96,6 @@ def evaluate(
             return info["env_steps"], evaluation
 
         check_code_names(code)
-
         return evaluate_group(RunGroup.open(group_path(agent)), of_run)
     if not isinstance(agent, Agent):
         check_code_names(code)

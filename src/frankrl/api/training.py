@@ -132,7 +132,6 @@ def train(
         check_type(preset, "preset", str, "the name of a preset or of a TOML file, or None")
     check_seed(seed)
     out = None if out is None else given_path(out, option("out"))
-    check_switches(overwrite=overwrite, init_best=init_best, progress=progress)
     check_callback(on_event)
     check_metrics(metrics)
     source = initial_source(init_from, best=init_best, allow_code=allow_code, given=settings)

@@ -57,6 +57,10 @@ def stop_signals() -> Iterator[StopSignals]:
     Outside the main thread, where Python delivers no signals, nothing is changed. Within another
     such block, the request of one is that of both.
     """
+    signals = StopSignals()
+    if threading.current_thread() is not threading.main_thread():
+        yield signals
+        return
     around = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
     if isinstance(around, StopSignals):
         on_first_signal = around.on_first_signal
@@ -64,10 +68,6 @@ def stop_signals() -> Iterator[StopSignals]:
             yield around
         finally:
             around.on_first_signal = on_first_signal
-        return
-    signals = StopSignals()
-    if threading.current_thread() is not threading.main_thread():
-        yield signals
         return
     # `nohup` ignores SIGHUP: the run is to go on when the terminal is closed.
     hang_up = getattr(signal, "SIGHUP", None)

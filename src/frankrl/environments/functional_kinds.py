@@ -1,5 +1,6 @@
 """Kinds of functional environments, told by what they have; no package of theirs is imported."""
 
+import inspect
 from typing import Any
 
 import gymnasium
@@ -21,4 +22,18 @@ def functional_kind(given: Any) -> str:
     ):
         return ""
     kinds = (kind for kind, names in _KINDS.items() if all(hasattr(given, name) for name in names))
-    return next(kinds, "")
+    kind = next(kinds, "")
+    # Classes in the form of Gymnasium's that do not follow it have the same names.
+    return "" if kind == "frank" and not _takes_a_state(given.step) else kind
+
+
+def _takes_a_state(step: Any) -> bool:
+    """Whether a step takes a state, an action and a key, and not an action alone."""
+    try:
+        parameters = inspect.signature(step).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    kinds = [parameter.kind for parameter in parameters]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    takes_any = inspect.Parameter.VAR_POSITIONAL in kinds
+    return takes_any or sum(kind in positional for kind in kinds) >= 3

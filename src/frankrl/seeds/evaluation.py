@@ -89,7 +89,8 @@ def evaluate_group(
         raise RunFolderError(
             f"no run of {group.path} has a checkpoint yet: there is nothing to evaluate"
         )
-    missing = tuple(seed for seed in group.seeds if seed not in there)
+    saved = set(there)
+    missing = tuple(seed for seed in group.seeds if seed not in saved)
     env_steps, evaluations = zip(
         *(evaluate_run(group.path_of(seed)) for seed in there), strict=True
     )
