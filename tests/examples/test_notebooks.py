@@ -19,7 +19,8 @@ MISSING = "nbclient or ipykernel is not installed: pip install -e '.[test-integr
 CELL_SECONDS = 1_200
 """Ends a cell that hangs."""
 SHORTER = {
-    "until_solved=True": "total_env_steps=3_000, final_evaluation_episodes=3",
+    "until_solved=True": "total_env_steps=3_000, final_evaluation_episodes=3, "
+    "env_kwargs={'max_episode_steps': 200}",
     "episodes=20": "episodes=2",
 }
 """Budgets as they stand in the examples, and what the tests make of them."""

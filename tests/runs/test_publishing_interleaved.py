@@ -6,6 +6,7 @@ history is read as by somebody else. So what holds then also holds if a writer i
 """
 
 import functools
+import os
 import random
 import threading
 from itertools import combinations
@@ -127,6 +128,18 @@ class InPlace(Storage):
 
 
 @pytest.fixture(autouse=True)
+def _on_one_cpu():
+    """Threads that take turns wake each other four times as fast as on two CPUs."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cpus = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cpus)})
+    yield
+    os.sched_setaffinity(0, cpus)
+
+
+@pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     """No record is decoded twice, and nobody sleeps."""
     owner = Owner("host", 1, "cpu", {})
@@ -147,6 +160,7 @@ class Check:
 
     def __init__(self, table):
         self.table, self.accepted, self.newest = table, [], 0
+        self.held = None
 
     def accept(self, record):
         """A writer was told that its record is in the history."""
@@ -156,7 +170,10 @@ class Check:
         self.accepted.append(record)
 
     def holds(self):
-        """There is one history, and all that was accepted is in it."""
+        """There is one history, and all that was accepted is in it; most steps only read."""
+        if self.held == (state := (len(self.accepted), dict(self.table.files))):
+            return
+        self.held = state
         found = [*Log(InPlace(self.table)).history()][::-1]
         numbers = {record.number for record in found}
         missing = [record.number for record in self.accepted if record.number not in numbers]

@@ -93,6 +93,23 @@ def test_the_same_command_gives_the_same_bits(group, tmp_path):
         assert_same(one, other)
 
 
+def test_a_larger_budget_comes_to_the_bits_of_a_run_that_had_it_from_the_beginning(
+    group, tmp_path, monkeypatch
+):
+    out, smaller = tmp_path / "out", SHORT | {"total_env_steps": 320}
+    frankrl.train(ENV, seeds=[3, 8, 5], out=out, progress=False, **smaller)
+    before = (out / "group.json").read_bytes()
+    monkeypatch.setattr(memory, "_lane_bytes", lambda experiment: 2**50)
+    with pytest.raises(MachineError, match="as one program take about"):
+        frankrl.resume(out, total_env_steps=640)
+    assert (out / "group.json").read_bytes() == before
+    monkeypatch.undo()
+    result = frankrl.resume(out, total_env_steps=640, progress=False)
+    assert [each.env_steps for each in result.outcomes] == [640] * 3
+    for run in group.runs:
+        assert_same(run, out / run.name)
+
+
 @pytest.mark.parametrize("runs_with_newer", [0, 1, 2])
 def test_a_group_that_was_killed_goes_on_to_the_same_bits(group, tmp_path, runs_with_newer):
     copied = killed(group, tmp_path / "copy", runs_with_newer)

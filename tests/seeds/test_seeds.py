@@ -11,9 +11,14 @@ import pytest
 
 import frankrl
 from frankrl.cli.main import main as frank
+from frankrl.cli.parsing import SaysEnvSteps
 from frankrl.core.errors import FrankError, FrankWarning, RunFolderError, SettingError
 from frankrl.core.score import score
 from frankrl.experiments import run
+from frankrl.jobs import is_done
+from frankrl.jobs.driving import driven
+from frankrl.runs import RunFolder
+from frankrl.runs.group import RunGroup
 from frankrl.seeds import train as seeds
 from frankrl.seeds.evaluation import SeedsEvaluation
 
@@ -82,10 +87,71 @@ def test_a_group_that_is_there_goes_on_and_is_not_begun_anew(group, capsys):
     assert frank(["train", "CartPole-v1", "--seeds", "2", "--out", out]) == 2
     assert f"frank train --resume {out}" in capsys.readouterr().err
     assert frankrl.resume(out, progress=False).outcomes == group.outcomes
-    with pytest.raises(SettingError, match="go on as they are"):
-        frankrl.resume(group, total_env_steps=400)
+    with pytest.raises(SettingError, match="so gamma cannot be given: only total_env_steps may"):
+        frankrl.resume(group, total_env_steps=400, gamma=0.5)
+    with pytest.raises(SettingError, match="is 300 and can only become larger, got 299"):
+        frankrl.resume(group, total_env_steps=299)
     assert frank(["train", "--resume", out, "--gamma", "0.5"]) == 2
-    assert "--gamma cannot be given" in capsys.readouterr().err
+    assert "--gamma cannot be given: only --total-env-steps may" in capsys.readouterr().err
+
+
+def test_a_group_goes_on_to_a_larger_budget_as_each_of_its_runs_does(group, tmp_path, capsys):
+    alone = shutil.copytree(group.path, tmp_path / "alone")
+    wanted = [frankrl.resume(alone / run.name, total_env_steps=400) for run in group.runs]
+    several = shutil.copytree(group.path, tmp_path / "several")
+    assert frank(["train", "--resume", str(several), "--total-env-steps", "400"]) == 0
+    assert "2 seeds (6, 5): mean return" in capsys.readouterr().err
+    found = frankrl.resume(several, progress=False)
+    for outcome, result in zip(found.outcomes, wanted, strict=True):
+        assert outcome.env_steps == result.env_steps == 400
+        assert outcome.final_return == result.evaluation["mean_return"]
+    assert json.loads((several / "group.json").read_text())["settings"]["training"] == (
+        json.loads((group.path / "group.json").read_text())["settings"]["training"]
+        | {"total_env_steps": 400}
+    )
+    with pytest.raises(SettingError, match="is 400 and can only become larger, got 300"):
+        frankrl.resume(several, total_env_steps=300)
+
+
+def test_where_no_bar_can_be_drawn_each_share_of_the_env_steps_is_a_line(capsys):
+    says = SaysEnvSteps()
+    for done in range(8, 1_001, 8):
+        says(done, 1_000)
+    lines = capsys.readouterr().err.splitlines()
+    # The first one, then one every 5 %; at the end the runs are named.
+    assert lines == [f"env steps {done:>5}/1,000" for done in range(8, 1_000, 56)]
+
+
+def test_what_was_killed_on_the_way_to_a_larger_budget_goes_on_to_it(group, tmp_path):
+    copied = shutil.copytree(group.path, tmp_path / "copy")
+    opened = RunGroup.open(copied)
+    # One run has come to the new end, and the other one was not begun again.
+    opened.with_settings(opened.description.settings.with_changes(total_env_steps=400))
+    frankrl.resume(copied / "s6", total_env_steps=400)
+    with pytest.raises(SettingError, match=r"end of a smaller total_env_steps.*leave ray out"):
+        frankrl.resume(copied, ray="127.0.0.1:1")
+    assert [each.env_steps for each in frankrl.resume(copied).outcomes] == [400, 400]
+
+
+def test_a_larger_budget_is_not_written_where_another_process_drives_the_group(group, tmp_path):
+    copied = shutil.copytree(group.path, tmp_path / "copy")
+    before = (copied / "group.json").read_bytes()
+    with driven(copied), pytest.raises(RunFolderError, match="are being written by"):
+        frankrl.resume(copied, total_env_steps=400)
+    assert (copied / "group.json").read_bytes() == before
+
+
+def test_runs_that_were_solved_or_have_ended_themselves_are_over_for_any_budget(group, tmp_path):
+    run = shutil.copytree(group.runs[0], tmp_path / "run")
+    report = json.loads((run / "report.json").read_text())
+    larger = RunFolder.open(run).description.settings.with_changes(total_env_steps=400)
+    assert is_done(run)
+    assert not is_done(run, larger)
+    (run / "report.json").write_text(json.dumps(report | {"solved": {"env_steps": 200}}))
+    assert not is_done(run, larger)
+    assert is_done(run, larger.with_changes(until_solved=True))
+    (run / "report.json").write_text(json.dumps(report | {"stop_reason": "it diverged"}))
+    assert is_done(run, larger)
 
 
 @pytest.mark.filterwarnings("ignore:.* is damaged")

@@ -7,7 +7,9 @@ import signal
 from pathlib import Path
 
 import pytest
+import slow_steps
 import wandb_file
+from dashboard_runs import wait_until
 from long_forms import some_of
 from robustness.runs import finished, frank
 from tracked import held, of_metrics, without_clock
@@ -80,9 +82,10 @@ def of_wandb(run, place):
 def of_mlflow(run, place):
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    # A client makes the database, which two processes cannot do at a time.
     if not (number := kept(run, "mlflow").get("run_id")):
         return {}
+    client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     names = client.get_run(number).data.metrics
     rows = [row for name in names for row in client.get_metric_history(number, name)]
     return held((row.step, {row.key: row.value}) for row in rows)
@@ -196,6 +199,15 @@ def test_a_film_reaches_the_tracker(tracked, place, capfd):
         assert [file.read_bytes() for file in place.glob(f"{where}/**/*.gif")] == [content]
 
 
+def is_between(run, name, place):
+    """Whether a run's tracker holds what the run has done since its newest checkpoint."""
+    there = list_checkpoints(run / "checkpoints")
+    if not there:
+        return False
+    newest = int(there[-1].name)
+    return max(READERS[name](run, place), default=(0, ""))[0] > newest
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_kill_9_and_a_resume_log_no_env_step_twice(name, place, monkeypatch):
@@ -205,26 +217,25 @@ def test_kill_9_and_a_resume_log_no_env_step_twice(name, place, monkeypatch):
     run = place / f"killed-{name}"
     words = ["--preset", "default", "--hidden-widths", "8", "--num-envs", "2"]
     words += ["--learning-starts-env-steps", "100", "--log-every-env-steps", "100"]
-    words += ["--checkpoint-every-env-steps", "5000", "--total-env-steps", "1_000_000"]
-    words += ["--evaluate-every-env-steps", "2000", "--evaluation-episodes", "1"]
-    # Every line of progress, of which a pipe otherwise gets one each 5 %.
-    words += ["--final-evaluation-episodes", "1", "--verbose"]
-    process = frank("train", "CartPole-v1", "--out", run, "--log", name, *words)
-    assert process.stderr is not None
-    checkpoints = run / "checkpoints"
-    for line in process.stderr:
-        # Between two checkpoints, so that the resume repeats what was logged.
-        if not re.match(r"env steps +\d*[2378],\d\d\d/", line) or not list_checkpoints(checkpoints):
-            continue
-        newest = int(list_checkpoints(checkpoints)[-1].name)
-        if max(READERS[name](run, place), default=(0, ""))[0] > newest:
-            break
+    words += ["--checkpoint-every-env-steps", "1000", "--total-env-steps", "1_000_000"]
+    words += ["--evaluate-every-env-steps", "500", "--evaluation-episodes", "1"]
+    words += ["--final-evaluation-episodes", "1", "--wrappers", "slow_steps:SlowSteps"]
+    words += ["--evaluation-wrappers", "none"]
+    folder = Path(slow_steps.__file__).parent
+    process = frank(
+        "train", "CartPole-v1", "--out", run, "--log", name, *words, PYTHONPATH=str(folder)
+    )
+    # Between two checkpoints, so that the resume repeats what was logged.
+    wait_until(lambda: process.poll() is not None or is_between(run, name, place))
     process.send_signal(signal.SIGKILL)
-    finished(process)
+    code, told = finished(process)
+    assert code == -signal.SIGKILL, told
     before = READERS[name](run, place)
     reached = max(before)[0]
     noted = notes(run, name)["logged"]
-    again = frank("train", "--resume", run, "--total-env-steps", str(reached + 500))
+    again = frank(
+        *("train", "--resume", run, "--total-env-steps", str(reached + 500)), PYTHONPATH=str(folder)
+    )
     code, told = finished(again)
     assert code == 0, told
     assert "the tracker" not in told, told

@@ -245,3 +245,18 @@ def say_run(run: Path, done: int, of: int) -> None:
     """A line for each finished run, where no bar can be drawn."""
     if not can_redraw(sys.stderr):
         say(f"run {done} of {of}: {run}")
+
+
+class SaysEnvSteps:
+    """A line for each share of the env steps of several runs, where no bar can be drawn."""
+
+    _SHARE = 0.05
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, done: int, of: int) -> None:
+        """Say how many are done if it is another share; not all, since then each run is named."""
+        if done < of and done >= self._next and not can_redraw(sys.stderr):
+            self._next = done + self._SHARE * of
+            say(f"env steps {done:>{len(f'{of:,}')},}/{of:,}")

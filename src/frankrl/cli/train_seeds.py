@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frankrl.cli.output import print_result
-from frankrl.cli.parsing import named_settings, say, say_run
+from frankrl.cli.parsing import SaysEnvSteps, named_settings, say, say_run
 from frankrl.cli.train_options import TrainOptions
 from frankrl.config import Settings
-from frankrl.core.errors import FrankError, SettingError
-from frankrl.core.wording import option
+from frankrl.core.errors import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,16 +56,12 @@ def resume_several(options: TrainOptions, arguments: "Sequence[str]") -> int:
     """
     from frankrl.runs.group import RunGroup
     from frankrl.runs.permission import permission_of
-    from frankrl.seeds.train import resume_seeds
+    from frankrl.seeds.resume import resume_seeds
 
-    if names := named_settings(arguments):
-        raise FrankError(
-            f"the runs of several seeds go on as they are, so {option(names[0])} cannot be given: "
-            "train again with it in another folder, or continue a single one of them"
-        )
+    changes = options.values_of(named_settings(arguments))
     permission = permission_of(options.env, options.allow_code)
     group = RunGroup.open(Path(options.resume), permission)
-    return _end(resume_seeds(group, _how(options)), options)
+    return _end(resume_seeds(group, _how(options), changes), options)
 
 
 def _how(options: TrainOptions) -> "HowToTrain":
@@ -77,6 +72,7 @@ def _how(options: TrainOptions) -> "HowToTrain":
         options.ray,
         options.publish,
         on_run=say_run,
+        on_env_steps=SaysEnvSteps(),
         print_command=print_result if options.print else None,
     )
 

@@ -13,7 +13,8 @@ from frankrl.core.stopping import StoppedAtOnceError, StoppedError
 from frankrl.experiments.claims import FUNCTIONAL, Arm, Experiment, settings_of
 from frankrl.jobs import Engine, Job, do_missing, is_done
 from frankrl.runs.group import RunGroup, is_group
-from frankrl.seeds.train import HowToTrain, resume_seeds, train_seeds
+from frankrl.seeds.resume import resume_seeds
+from frankrl.seeds.train import HowToTrain, train_seeds
 
 Device = Literal["auto", "cpu", "gpu"]
 

@@ -115,12 +115,12 @@ class Job:
         return RunDescription(self.env_id, self.preset, self.seed, self.settings, mark=mark)
 
     def check_same(self, folder: RunFolder) -> None:
-        """Check that a run folder is of this job.
+        """Check that a run folder is of this job; its run may have had a smaller budget.
 
         Raises:
             FrankError: it is of another one.
         """
-        if different := unlike(self._description(), folder.description):
+        if different := unlike(self._description(), folder.description, goes_on=True):
             raise FrankError(
                 f"{folder.path} holds another run: {'; '.join(different)}; move it away, or choose "
                 "another folder"

@@ -123,12 +123,12 @@ class _Pruner:
 
 
 def is_done_as(job: Job) -> bool:
-    """Whether the run of a job is over.
+    """Whether the run of a job is over, and not at the end of a smaller budget.
 
     Raises:
         FrankError: another run is in its folder.
     """
-    done = is_done(job.run)
+    done = is_done(job.run, job.settings)
     if done:
         job.check_same(RunFolder.open(job.run))
     return done

@@ -16,7 +16,7 @@ from frankrl.core.seeds import checked_seeds
 from frankrl.core.text import given, shown
 from frankrl.core.wording import option, resuming
 from frankrl.runs.description import RunDescription
-from frankrl.runs.disk import flush_folder, read_regular, write_durably
+from frankrl.runs.disk import flush_folder, read_regular, replace_durably, write_durably
 from frankrl.runs.folder import RunFolder
 from frankrl.runs.layout import GROUP
 from frankrl.runs.permission import NO_PERMISSION, Permission
@@ -87,6 +87,20 @@ class RunGroup:
             reason = shown(error, _MAX_REASON)
             raise RunFolderError(f"{file} is damaged: {reason}") from error
         return cls(path.absolute(), description, seeds, lanes, permission)
+
+    def with_settings(self, settings: Settings) -> "RunGroup":
+        """The same group with its `group.json` replaced; its runs are as they were.
+
+        Raises:
+            RunFolderError: it is not writable.
+        """
+        description = replace(self.description, settings=settings).marked()
+        group = replace(self, description=description)
+        try:
+            replace_durably(self.path / GROUP, group._to_json().encode())
+        except OSError as error:
+            raise RunFolderError(f"cannot write {self.path / GROUP}: {error}") from error
+        return group
 
     def path_of(self, seed: int) -> Path:
         """The run folder of a seed, whether it is there or not."""

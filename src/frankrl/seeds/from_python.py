@@ -12,7 +12,8 @@ from frankrl.environments import exists_already, given_again, named_env
 from frankrl.runs import check_preset, permission_of
 from frankrl.runs.group import RunGroup, is_group
 from frankrl.seeds.result import SeedsResult
-from frankrl.seeds.train import HowToTrain, resume_seeds, train_seeds
+from frankrl.seeds.resume import resume_seeds
+from frankrl.seeds.train import HowToTrain, train_seeds
 
 
 def train_seeds_of(
@@ -47,13 +48,8 @@ def resume_seeds_of(
 ) -> SeedsResult:
     """Go on with a group; arguments and errors as of `frankrl.resume`."""
     name, _ = given_again(env)
-    if settings:
-        raise SettingError(
-            "the runs of several seeds go on as they are, so no setting can be given: got "
-            f"{', '.join(settings)}; train again with it in another folder, or continue one of them"
-        )
     group = RunGroup.open(group_path(run), permission_of(name, allow_code, settings))
-    result = resume_seeds(group, how)
+    result = resume_seeds(group, how, settings)
     assert result is not None
     return result
 

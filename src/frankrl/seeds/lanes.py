@@ -153,7 +153,7 @@ class _Program:
             self._advance(last, at, until, stop_requested, so_far)
             for seed in last:
                 del stand[seed]
-                if is_done(self._paths[seed]):
+                if is_done(self._paths[seed], self._experiment.settings):
                     on_run(self._paths[seed])
                 elif seed not in self._failures:
                     stand[seed] = newest_intact(self._paths[seed])

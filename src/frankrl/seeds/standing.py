@@ -36,8 +36,8 @@ def where_runs_stand(group: RunGroup) -> dict[int, Standing]:
         path = group.path_of(seed)
         if path.exists():
             _check_run(group, seed, path)
-    paths = {seed: group.path_of(seed) for seed in group.seeds}
-    return {seed: newest_intact(path) for seed, path in paths.items() if not is_done(path)}
+    paths, settings = {s: group.path_of(s) for s in group.seeds}, group.description.settings
+    return {s: newest_intact(path) for s, path in paths.items() if not is_done(path, settings)}
 
 
 def _check_run(group: RunGroup, seed: int, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Trains the runs of a group: all that are not over."""
+"""Trains the runs of a group: those of a new one, and all that are not over."""
 
 import contextlib
 import os
@@ -18,9 +18,9 @@ from frankrl.core.stopping import StoppedAtOnceError, StoppedError, stop_signals
 from frankrl.core.wording import option, resuming
 from frankrl.display.progress_bar import progress_bar
 from frankrl.environments import describe_for
-from frankrl.jobs import Engine, Job, do_missing, is_done
+from frankrl.jobs import Engine, Job, do_missing
 from frankrl.jobs.driving import driven
-from frankrl.runs import RunDescription, check_code
+from frankrl.runs import RunDescription
 from frankrl.runs.group import RunGroup, refuse_existing_group
 from frankrl.runs.layout import DRIVER, GROUP
 from frankrl.seeds.lanes import train_lanes
@@ -49,6 +49,8 @@ class HowToTrain:
     on_run: Callable[[Path, int, int], None] = lambda run, done, of: None
     """Called for each finished run with its folder, the number of runs that are finished, and that
     of all."""
+    on_env_steps: Callable[[int, int], None] = lambda done, of: None
+    """Called with the env steps that lanes have done, and with those of all runs."""
     print_command: Callable[[str], None] | None = None
     """Called with the command line of each run instead of doing it here."""
 
@@ -97,7 +99,7 @@ def train_seeds(
     folder = (folder if out is None else given_path(out, option("out"))).absolute()
     refuse_existing_group(folder)
     settings = settings.resolved()
-    experiment = None if how.wants_processes else _on_device(env_id, settings, seeds)
+    experiment = None if how.wants_processes else on_device(env_id, settings, seeds)
     lanes = 0
     if experiment is not None:
         settings, lanes = experiment.settings, min(len(seeds), lanes_in_memory(experiment))
@@ -105,34 +107,11 @@ def train_seeds(
     description = RunDescription(env_id, preset, seeds[0], settings)
     group = RunGroup.create(folder, description, seeds, lanes)
     with _leaving_no_folder_without_runs(group):
-        return _trained(group, how, experiment)
-
-
-def resume_seeds(group: RunGroup, how: HowToTrain) -> SeedsResult | None:
-    """Go on with the runs of a group that are not over; results and errors as of `train_seeds`."""
-    how.check()
-    about = group.description
-    check_code(group.as_run(), tuple(about.settings.code_names()))
-    # A link is refused before any run goes on.
-    group.begun()
-    if not group.lanes:
-        return _trained(group, how, None)
-    if how.wants_processes:
-        raise SettingError(
-            f"the runs of {group.path} are one program, so {option('processes')}, {option('ray')} "
-            f"and {option('print')} cannot be given"
-        )
-    paths = [group.path_of(seed) for seed in group.seeds]
-    if all(map(is_done, paths)):
-        for number, path in enumerate(paths, 1):
-            how.on_run(path, number, len(paths))
-        return SeedsResult.of_group(group)
-    allow_open_files(group.lanes)
-    return _trained(group, how, _on_device(about.env_id, about.settings, group.seeds))
+        return trained(group, how, experiment)
 
 
 @own_numerics()
-def _on_device(env_id: str, settings: Settings, seeds: tuple[int, ...]) -> Experiment | None:
+def on_device(env_id: str, settings: Settings, seeds: tuple[int, ...]) -> Experiment | None:
     """The experiment of the first seed; None if its environments are stepped on the host.
 
     Raises:
@@ -152,8 +131,17 @@ def _on_device(env_id: str, settings: Settings, seeds: tuple[int, ...]) -> Exper
     return experiment
 
 
-def _trained(group: RunGroup, how: HowToTrain, experiment: Experiment | None) -> SeedsResult | None:
-    """Bring the runs of a group to their ends; with an experiment as lanes of programs."""
+def trained(group: RunGroup, how: HowToTrain, experiment: Experiment | None) -> SeedsResult | None:
+    """Bring the runs of a group to their ends.
+
+    Args:
+        group: the group.
+        how: how its runs are done.
+        experiment: that of any of its seeds, for runs that are lanes; None: they are processes.
+
+    Returns:
+        As `train_seeds`; errors likewise.
+    """
     if experiment is None:
         return _in_processes(group, how)
     done = 0
@@ -163,13 +151,17 @@ def _trained(group: RunGroup, how: HowToTrain, experiment: Experiment | None) ->
         done += 1
         how.on_run(run, done, len(group.seeds))
 
+    def so_far(env_steps: int, of: int) -> None:
+        show(env_steps, of)
+        how.on_env_steps(env_steps, of)
+
     with (
         progress_bar("training", "env steps", progress=how.progress) as show,
         _saying_how_to_go_on(group),
         driven(group.path),
         stop_signals() as stop_requested,
     ):
-        if not train_lanes(group, experiment, stop_requested, finished, show):
+        if not train_lanes(group, experiment, stop_requested, finished, so_far):
             raise StoppedError("", stop_requested.exit_status)
     return SeedsResult.of_group(group)
 
