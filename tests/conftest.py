@@ -64,8 +64,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """
     if all(".py" in argument for argument in config.args):
         return 0
-    more = 1 if config.option.markexpr == "slow" else 0
+    more = 1 if _first_mark(config) == "slow" else 0
     return min(visible_cpus() + more, _MAX_PROCESSES)
+
+
+def _first_mark(config: pytest.Config) -> str:
+    """Of what is asked for by `-m`: `slow` also of `slow and not as_compiled_for_users`."""
+    return config.option.markexpr.partition(" ")[0]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -92,7 +97,7 @@ def pytest_configure(config: pytest.Config) -> None:
             os.environ["XLA_FLAGS"] = " ".join(_known_to_xla(_QUICKLY_COMPILED))
         if config.option.dist != "no":
             return
-    long_forms = config.option.markexpr == "slow"
+    long_forms = _first_mark(config) == "slow"
     checked = (*_CHECKED, *_CHECKED_IN_LONG_FORMS) if long_forms else _CHECKED
     checker = "check_in_long_forms" if long_forms else "check"
     names = [f"frankrl.{name}" for name in checked]
@@ -168,7 +173,7 @@ def _count_programs(event: str, duration: float, **_: object) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out files without a test of the mark that is asked for: to import all takes long."""
-    words = _MARKED_BY.get(config.option.markexpr)
+    words = _MARKED_BY.get(_first_mark(config))
     if words is None or not collection_path.match("test_*.py"):
         return None
     source = collection_path.read_text("utf-8")

@@ -74,7 +74,8 @@ def seeing(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser(tmp_path_factory):
+    """A browser that keeps what it has compiled of Plotly: a second for each page."""
     from playwright.sync_api import sync_playwright
 
     installed = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -82,7 +83,9 @@ def browser():
         path = installed or playwright.chromium.executable_path
         if not os.path.exists(path):
             pytest.skip("no Chromium is installed: apt-get install chromium")
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"), executable_path=path, args=["--no-sandbox"]
+        )
         yield browser
         browser.close()
 
@@ -93,7 +96,9 @@ def open_page(browser):
 
     @contextlib.contextmanager
     def opened(port, *, width=1280, colours="light", ready="#runs tbody tr"):
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=colours)
+        page = browser.new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=colours)
         page.set_default_timeout(1_000 * HANGS_AFTER_SECONDS)
         address, requests, wrong = f"http://127.0.0.1:{port}/", [], []
         page.on("request", lambda request: requests.append(request.url))

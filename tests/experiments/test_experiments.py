@@ -4,6 +4,7 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from long_forms import some_of
 import frankrl
 from frankrl.cli.main import main as frank
 from frankrl.config import group_of
-from frankrl.core.errors import SettingError
+from frankrl.core.errors import FrankError, SettingError
 from frankrl.core.figures import figure
 from frankrl.core.score import score
 from frankrl.core.stopping import StoppedAtOnceError, StoppedError
@@ -209,6 +210,17 @@ def test_groups_that_are_done_are_not_done_again(in_groups):
     assert run_study(study, lambda: pytest.fail("no engine is needed"), reported.append)
     assert reported == before
     assert times == [(run / "report.json").stat().st_mtime_ns for run in before]
+
+
+def test_a_group_that_was_taken_on_to_a_larger_budget_is_not_that_of_the_study(in_groups, tmp_path):
+    study = dataclasses.replace(in_groups[0], folder=tmp_path / "runs")
+    shutil.copytree(in_groups[0].folder, study.folder)
+    path = study.group_path(study.env_ids[0], study.experiment.arms[0])
+    group = RunGroup.open(path)
+    more = group.description.settings.budget + 100
+    group.with_settings(group.description.settings.with_changes(total_env_steps=more))
+    with pytest.raises(FrankError, match=rf"was taken on to {more:,} env steps, and the exper"):
+        run_study(study, lambda: pytest.fail("no engine is needed"), lambda run: None)
 
 
 def test_a_group_that_was_stopped_goes_on(in_groups, tmp_path):

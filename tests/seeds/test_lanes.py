@@ -26,6 +26,7 @@ from frankrl.runs.group import RunGroup
 from frankrl.runs.lock import locked
 from frankrl.seeds import lanes
 from frankrl.seeds import train as seeds_train
+from frankrl.seeds.resume import resume_seeds
 from frankrl.seeds.standing import newest_intact
 from frankrl.training import Trainer, checkpoint_writer, memory, preflight
 from frankrl.training.preparing import checked_experiment
@@ -106,6 +107,23 @@ def test_a_larger_budget_comes_to_the_bits_of_a_run_that_had_it_from_the_beginni
     monkeypatch.undo()
     result = frankrl.resume(out, total_env_steps=640, progress=False)
     assert [each.env_steps for each in result.outcomes] == [640] * 3
+    for run in group.runs:
+        assert_same(run, out / run.name)
+
+
+def test_lanes_that_fail_on_the_way_to_a_larger_budget_go_on_to_it(group, tmp_path, monkeypatch):
+    out, smaller = tmp_path / "out", SHORT | {"total_env_steps": 320}
+    frankrl.train(ENV, seeds=[3, 8, 5], out=out, progress=False, **smaller)
+    # One of them keeps the report of its smaller budget.
+    failing(monkeypatch, "_take", 8, 400, EnvironmentFailedError("it broke"))
+    ended = []
+    group_there = RunGroup.open(out)
+    how = seeds_train.HowToTrain(progress=False, on_run=lambda run, *_: ended.append(run.name))
+    with pytest.raises(FrankError, match=r"failed \(s8\)"):
+        resume_seeds(group_there, how, {"total_env_steps": 640})
+    assert ended == ["s3", "s5"]
+    monkeypatch.undo()
+    frankrl.resume(out, progress=False)
     for run in group.runs:
         assert_same(run, out / run.name)
 

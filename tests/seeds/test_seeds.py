@@ -1,6 +1,7 @@
 """The same training with several seeds."""
 
 import contextlib
+import dataclasses
 import json
 import shutil
 import sqlite3
@@ -19,6 +20,7 @@ from frankrl.jobs import is_done
 from frankrl.jobs.driving import driven
 from frankrl.runs import RunFolder
 from frankrl.runs.group import RunGroup
+from frankrl.seeds import resume as resuming
 from frankrl.seeds import train as seeds
 from frankrl.seeds.evaluation import SeedsEvaluation
 
@@ -122,15 +124,80 @@ def test_where_no_bar_can_be_drawn_each_share_of_the_env_steps_is_a_line(capsys)
     assert lines == [f"env steps {done:>5}/1,000" for done in range(8, 1_000, 56)]
 
 
-def test_what_was_killed_on_the_way_to_a_larger_budget_goes_on_to_it(group, tmp_path):
+@pytest.mark.parametrize("s5_is", ["not begun again", "begun again"])
+def test_what_was_killed_on_the_way_to_a_larger_budget_goes_on_to_it(group, tmp_path, s5_is):
     copied = shutil.copytree(group.path, tmp_path / "copy")
     opened = RunGroup.open(copied)
-    # One run has come to the new end, and the other one was not begun again.
-    opened.with_settings(opened.description.settings.with_changes(total_env_steps=400))
+    larger = opened.description.settings.with_changes(total_env_steps=400)
+    opened.with_settings(larger)
+    # The other run has come to the new end.
     frankrl.resume(copied / "s6", total_env_steps=400)
-    with pytest.raises(SettingError, match=r"end of a smaller total_env_steps.*leave ray out"):
-        frankrl.resume(copied, ray="127.0.0.1:1")
+    if s5_is == "begun again":
+        # A run that goes on stores its settings first, and keeps its report until it has another.
+        s5 = RunFolder.open(copied / "s5")
+        s5.with_description(dataclasses.replace(s5.description, settings=larger))
+    else:
+        with pytest.raises(SettingError, match=r"to a larger total_env_steps .*leave ray out"):
+            frankrl.resume(copied, ray="127.0.0.1:1")
     assert [each.env_steps for each in frankrl.resume(copied).outcomes] == [400, 400]
+
+
+def put_garbage(run):
+    (run / "config.toml").write_text("garbage [")
+
+
+def put_damaged_checkpoints(run):
+    for checkpoint in (run / "checkpoints").iterdir():
+        (checkpoint / "state.json").write_text("{}")
+
+
+@pytest.mark.parametrize("put", [put_garbage, put_damaged_checkpoints])
+def test_a_larger_budget_is_written_once_every_run_was_checked(group, tmp_path, put):
+    copied = shutil.copytree(group.path, tmp_path / "copy")
+    put(copied / "s5")
+    before = (copied / "group.json").read_bytes()
+    with pytest.raises(RunFolderError, match="is damaged"):
+        frankrl.resume(copied, total_env_steps=400)
+    assert (copied / "group.json").read_bytes() == before
+    with pytest.raises(SettingError, match="leave ray out"):
+        frankrl.resume(copied, total_env_steps=400, ray="127.0.0.1:1")
+
+
+def test_names_of_other_libraries_are_answered_for_a_group_too(group, capsys):
+    assert frank(["train", "--resume", str(group.path), "--total-timesteps", "400"]) == 2
+    assert "give --total-env-steps 400" in capsys.readouterr().err
+    assert RunGroup.open(group.path).description.settings.budget == 300
+
+
+def test_a_group_that_another_process_has_changed_meanwhile_is_not_changed(
+    group, tmp_path, monkeypatch
+):
+    copied = shutil.copytree(group.path, tmp_path / "copy")
+
+    @contextlib.contextmanager
+    def after_the_other_process(path):
+        opened = RunGroup.open(path)
+        opened.with_settings(opened.description.settings.with_changes(total_env_steps=500))
+        yield
+
+    monkeypatch.setattr(resuming, "driven", after_the_other_process)
+    with pytest.raises(RunFolderError, match=r"has changed .* meanwhile: give the command again"):
+        frankrl.resume(copied, total_env_steps=400)
+    assert RunGroup.open(copied).description.settings.budget == 500
+
+
+def test_solved_runs_remain_over_and_one_without_its_report_comes_to_its_end_first(tmp_path):
+    settings = SHORT | {"until_solved": True, "total_env_steps": 900, "preset": "default"}
+    out, env_id = tmp_path / "easy", "frank_easy:Easy-v0"
+    solved = frankrl.train(env_id, seeds=[1, 2], out=out, processes=1, progress=False, **settings)
+    with pytest.warns(FrankWarning, match="every run of .* was solved or has diverged, so none"):
+        again = frankrl.resume(out, total_env_steps=1_200)
+    assert again.outcomes == solved.outcomes
+    assert RunGroup.open(out).description.settings.budget == 900
+    (out / "s2" / "report.json").unlink()
+    with pytest.raises(SettingError, match=r"s2 was solved.* without total_env_steps first"):
+        frankrl.resume(out, total_env_steps=1_200)
+    assert frankrl.resume(out).outcomes[1].final_return == solved.outcomes[1].final_return
 
 
 def test_a_larger_budget_is_not_written_where_another_process_drives_the_group(group, tmp_path):

@@ -193,8 +193,9 @@ def resume(
         allow_code: import whatever module the run names.
         actors: as for `train`; another number than before, or none, gives the same bits.
         ray: as for `train`.
-        **settings: settings to change, for example a larger `total_env_steps`; and the objects
-            with which the run was made, such as `network`, if they have no name to import them by.
+        **settings: settings to change, for example a larger `total_env_steps` (of several seeds
+            this alone); and the objects with which the run was made, such as `network`, if they
+            have no name to import them by.
 
     Raises:
         FrankError: the run cannot be continued, or not with these settings.

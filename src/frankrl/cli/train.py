@@ -57,7 +57,7 @@ def _run(arguments: Sequence[str], started: float, signals: StopSignals) -> int:
 
         if is_group(Path(first.resume)):
             _check_resume(first, of_several=True)
-            return resume_several(first, arguments)
+            return resume_several(first, arguments, foreign)
         return _resume(first, arguments, foreign, started, signals)
     preset = first.preset or default_preset(first.env, first.network.q_function)
     if is_short:

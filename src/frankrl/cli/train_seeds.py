@@ -11,7 +11,7 @@ from frankrl.config import Settings
 from frankrl.core.errors import SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from frankrl.seeds.result import SeedsResult
     from frankrl.seeds.train import HowToTrain
@@ -47,18 +47,21 @@ def train_several(
     return _end(train_seeds(options.env, preset, settings, seeds, out, _how(options)), options)
 
 
-def resume_several(options: TrainOptions, arguments: "Sequence[str]") -> int:
+def resume_several(
+    options: TrainOptions, arguments: "Sequence[str]", foreign: "Mapping[str, str]"
+) -> int:
     """Go on with the runs of several seeds; returns the command's exit status.
 
     Args:
         options: the command line.
         arguments: its words.
+        foreign: those that are names of other libraries.
     """
     from frankrl.runs.group import RunGroup
     from frankrl.runs.permission import permission_of
     from frankrl.seeds.resume import resume_seeds
 
-    changes = options.values_of(named_settings(arguments))
+    changes = {**options.values_of(named_settings(arguments)), **foreign}
     permission = permission_of(options.env, options.allow_code)
     group = RunGroup.open(Path(options.resume), permission)
     return _end(resume_seeds(group, _how(options), changes), options)
@@ -72,9 +75,13 @@ def _how(options: TrainOptions) -> "HowToTrain":
         options.ray,
         options.publish,
         on_run=say_run,
-        on_env_steps=SaysEnvSteps(),
+        on_env_steps=_no_line if options.quiet else SaysEnvSteps(),
         print_command=print_result if options.print else None,
     )
+
+
+def _no_line(done: int, of: int) -> None:
+    """With `--quiet`."""
 
 
 def _end(result: "SeedsResult | None", options: TrainOptions) -> int:

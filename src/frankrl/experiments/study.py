@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from frankrl.config import Settings
+from frankrl.core.errors import FrankError
 from frankrl.core.seeds import seeds_in_file_name
 from frankrl.core.stopping import StoppedAtOnceError, StoppedError
+from frankrl.core.wording import option
 from frankrl.experiments.claims import FUNCTIONAL, Arm, Experiment, settings_of
 from frankrl.jobs import Engine, Job, do_missing, is_done
 from frankrl.runs.group import RunGroup, is_group
@@ -111,13 +113,18 @@ def run_study(
 
 def _train_group(study: Study, env_id: str, arm: Arm, how: HowToTrain) -> bool:
     """Do what is left of the runs of an arm; returns whether all are over."""
+    path, settings = study.group_path(env_id, arm).absolute(), study.settings(env_id, arm)
+    group = RunGroup.open(path) if is_group(path) else None
+    if group is not None and group.description.settings.budget != settings.budget:
+        raise FrankError(
+            f"{path} was taken on to {group.description.settings.budget:,} env steps, and the "
+            f"experiment has {settings.budget:,}: move it away, or choose another {option('out')}"
+        )
     if all(map(is_done, paths_of(study, env_id, arm))):
         return True
-    path = study.group_path(env_id, arm).absolute()
     try:
-        if is_group(path):
-            return resume_seeds(RunGroup.open(path), how) is not None
-        settings = study.settings(env_id, arm)
+        if group is not None:
+            return resume_seeds(group, how) is not None
         return train_seeds(env_id, arm.name, settings, study.seeds, path, how) is not None
     except StoppedAtOnceError:
         raise

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from frankrl.config import Settings
 from frankrl.core.errors import DamagedError
-from frankrl.runs import MetricsReader, RunFolder
+from frankrl.runs import MetricsReader
 from frankrl.runs.layout import METRICS
 from frankrl.runs.report import Report, read_report
 
@@ -33,19 +33,14 @@ def is_done(run: Path, settings: Settings | None = None) -> bool:
 
     Args:
         run: its folder.
-        settings: those with which it is to be over, since it may have had a smaller budget; None:
-            its own.
-
-    Raises:
-        RunFolderError: the run's settings cannot be read.
+        settings: those with which it is to be over, since its report may be of a smaller budget;
+            None: those of its report.
     """
     report = _report_if_over(run)
     if report is None or settings is None or report.env_steps >= settings.budget:
         return report is not None
     is_solved = report.solved_env_steps is not None and settings.evaluation.until_solved
-    if is_solved or report.stop_reason is not None:
-        return True
-    return RunFolder.open(run).description.settings.budget >= settings.budget
+    return is_solved or report.stop_reason is not None
 
 
 def outcome_of(run: Path) -> Outcome | None:

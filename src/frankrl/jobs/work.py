@@ -128,10 +128,10 @@ def is_done_as(job: Job) -> bool:
     Raises:
         FrankError: another run is in its folder.
     """
-    done = is_done(job.run, job.settings)
-    if done:
-        job.check_same(RunFolder.open(job.run))
-    return done
+    if not is_done(job.run):
+        return False
+    job.check_same(RunFolder.open(job.run))
+    return is_done(job.run, job.settings)
 
 
 def outcome_as(job: Job) -> Outcome | None:

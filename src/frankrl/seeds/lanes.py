@@ -17,7 +17,6 @@ from frankrl.core.numerics import own_numerics
 from frankrl.core.stopping import StopSignals
 from frankrl.display.training import saving_failed_line
 from frankrl.experience.device import DeviceSource
-from frankrl.jobs import is_done
 from frankrl.runs import (
     RunDescription,
     RunFolder,
@@ -69,7 +68,7 @@ def train_lanes(
     """
     stand = where_runs_stand(group)
     seeds, size = group.seeds, group.lanes
-    _check_room(group, experiment, stand)
+    check_room(group, experiment, stand)
     failures: Failures = {}
     total = experiment.settings.training.total_env_steps
     for first in range(0, len(seeds), size):
@@ -88,7 +87,7 @@ def train_lanes(
     return not stop_requested()
 
 
-def _check_room(group: RunGroup, experiment: Experiment, stand: Mapping[int, Standing]) -> None:
+def check_room(group: RunGroup, experiment: Experiment, stand: Mapping[int, Standing]) -> None:
     """Refuse what does not fit into memory or on the disk of the runs that go on.
 
     Raises:
@@ -122,6 +121,7 @@ class _Program:
         self._paths = {seed: group.path_of(seed) for seed in seeds}
         self._make_state = compiled_init(experiment)
         self._failures: Failures = {}
+        self._over: set[int] = set()
 
     def run(
         self,
@@ -153,7 +153,7 @@ class _Program:
             self._advance(last, at, until, stop_requested, so_far)
             for seed in last:
                 del stand[seed]
-                if is_done(self._paths[seed], self._experiment.settings):
+                if seed in self._over:
                     on_run(self._paths[seed])
                 elif seed not in self._failures:
                     stand[seed] = newest_intact(self._paths[seed])
@@ -256,11 +256,14 @@ class _Program:
                     warn(f"the run of seed {seed}: {saving_failed_line(event, clock)}")
             assert finished is not None, "the last event of a run"
             write_report(trainer, finished, None)
+            if not finished.stopped:
+                self._over.add(seed)
         except DivergedError as error:
             self._failures[seed] = error
             # It would diverge again, so it is over.
             with contextlib.suppress(RunFolderError):
                 write_report(trainer, trainer.ended(None, stopped=True), Stop(str(error)))
+                self._over.add(seed)
         except FrankError as error:
             self._failures[seed] = error
             # Of a run that failed within its newest round, the lane holds no state before it.

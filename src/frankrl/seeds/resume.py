@@ -1,19 +1,22 @@
 """Goes on with the runs of a group, also up to a larger budget."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from frankrl.config import Settings
-from frankrl.core.errors import SettingError
+from frankrl.core.errors import RunFolderError, SettingError, warn
 from frankrl.core.wording import option
 from frankrl.jobs import is_done
 from frankrl.jobs.driving import driven
-from frankrl.runs import check_code
+from frankrl.runs import RunFolder, check_code
 from frankrl.runs.group import RunGroup
+from frankrl.seeds.lanes import check_room
 from frankrl.seeds.open_files import allow_open_files
 from frankrl.seeds.result import SeedsResult
+from frankrl.seeds.standing import was_solved, where_runs_stand
 from frankrl.seeds.train import HowToTrain, on_device, trained
-from frankrl.training.memory import check_lanes
+from frankrl.training import Experiment
 
 
 def resume_seeds(
@@ -39,24 +42,30 @@ def resume_seeds(
     check_code(group.as_run(), tuple(settings.code_names()))
     # A link is refused before any run goes on.
     group.begun()
-    _refuse_ray(group, settings, how)
-    if not group.lanes:
-        return trained(_stored(group, settings), how, None)
-    if how.wants_processes:
+    is_larger = settings != group.description.settings
+    if how.ray:
+        _refuse_ray(group, is_larger=is_larger)
+    if group.lanes and how.wants_processes:
         raise SettingError(
             f"the runs of {group.path} are one program, so {option('processes')}, {option('ray')} "
             f"and {option('print')} cannot be given"
         )
     paths = [group.path_of(seed) for seed in group.seeds]
-    if all(is_done(path, settings) for path in paths):
+    is_over = all(is_done(path, settings) for path in paths)
+    if is_over and is_larger:
+        warn(f"every run of {group.path} was solved or has diverged, so none goes on")
+        is_larger = False
+    if is_over and group.lanes:
         for number, path in enumerate(paths, 1):
             how.on_run(path, number, len(paths))
-        return SeedsResult.of_group(_stored(group, settings))
-    allow_open_files(group.lanes)
-    experiment = on_device(group.description.env_id, settings, group.seeds)
-    if experiment is not None:
-        check_lanes(experiment, group.lanes)
-    return trained(_stored(group, settings), how, experiment)
+        return SeedsResult.of_group(group)
+    experiment = None
+    if group.lanes:
+        allow_open_files(group.lanes)
+        experiment = on_device(group.description.env_id, settings, group.seeds)
+    if is_larger:
+        group = _stored(group, settings, experiment)
+    return trained(group, how, experiment)
 
 
 def _extended(group: RunGroup, changes: Mapping[str, Any]) -> Settings:
@@ -67,13 +76,14 @@ def _extended(group: RunGroup, changes: Mapping[str, Any]) -> Settings:
     """
     before = group.description.settings
     budget = before.budget_name
+    # Names of other libraries, and mistyped ones, are answered here.
+    settings = before.with_changes(**changes)
     if others := [name for name in changes if name != budget]:
         raise SettingError(
             f"the runs of several seeds keep their settings, so {option(others[0])} cannot be "
             f"given: only {option(budget)} may change; train again with it in another folder, or "
             "continue a single one of them"
         )
-    settings = before.with_changes(**changes)
     if settings.budget < before.budget:
         raise SettingError(
             f"{option(budget)} of {group.path} is {before.budget:,} and can only become larger, "
@@ -82,26 +92,47 @@ def _extended(group: RunGroup, changes: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def _stored(group: RunGroup, settings: Settings) -> RunGroup:
-    """The group with these settings, also in its folder.
+def _stored(group: RunGroup, settings: Settings, experiment: Experiment | None) -> RunGroup:
+    """The group with a larger budget, also in its folder; all that can be checked is before.
+
+    Args:
+        group: the group.
+        settings: those with the larger budget.
+        experiment: that of any of its seeds, for runs that are lanes; None: they are processes.
 
     Raises:
-        RunFolderError: another process drives it, or it cannot be written.
+        FrankError: another process drives the group, or has changed it; one of its runs is not
+            what it must be; or something does not fit.
     """
-    if settings == group.description.settings:
-        return group
     with driven(group.path):
+        if RunGroup.open(group.path).description != group.description:
+            raise RunFolderError(
+                f"another process has changed {group.path} meanwhile: give the command again"
+            )
+        extended = replace(group, description=replace(group.description, settings=settings))
+        stand = where_runs_stand(extended)
+        for path in map(group.path_of, stand):
+            if settings.evaluation.until_solved and was_solved(path):
+                raise SettingError(
+                    f"{path} was solved, and stopped before its report: continue {group.path} "
+                    f"without {option(settings.budget_name)} first"
+                )
+        if experiment is not None:
+            check_room(group, experiment, stand)
         return group.with_settings(settings)
 
 
-def _refuse_ray(group: RunGroup, settings: Settings, how: HowToTrain) -> None:
-    """Refuse a cluster for runs that have come to the end of a smaller budget.
+def _refuse_ray(group: RunGroup, *, is_larger: bool) -> None:
+    """Refuse a cluster where runs go on from what they have done with a smaller budget.
 
     Raises:
-        SettingError: there is one.
+        SettingError: they do.
     """
-    if how.ray and any(is_done(run) and not is_done(run, settings) for run in group.begun()):
+    budget = group.description.settings.budget
+    if is_larger or any(
+        RunFolder.open(run).description.settings.budget < budget for run in group.begun()
+    ):
         raise SettingError(
-            f"runs of {group.path} have come to the end of a smaller {settings.budget_name}, and "
-            f"go on where they are: leave {option('ray')} out"
+            f"the runs of {group.path} go on to a larger {group.description.settings.budget_name} "
+            f"where they are: leave {option('ray')} out"
         )

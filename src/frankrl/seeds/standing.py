@@ -95,6 +95,14 @@ def newest_intact(path: Path) -> Standing:
     return newest
 
 
+def was_solved(path: Path) -> bool:
+    """Whether a run was solved by its newest intact checkpoint; errors as of `newest_intact`."""
+    if not newest_intact(path).env_steps:
+        return False
+    found = read_newest(RunFolder.open(path).checkpoints, lambda one: verify_checkpoint(one).info)
+    return found[0].get("solved") is not None
+
+
 def _verified(checkpoint: Path) -> Standing:
     info = verify_checkpoint(checkpoint).info
     return Standing(count_in(info, "env_steps"), count_in(info, "updates"))
