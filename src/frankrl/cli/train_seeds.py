@@ -75,13 +75,9 @@ def _how(options: TrainOptions) -> "HowToTrain":
         options.ray,
         options.publish,
         on_run=say_run,
-        on_env_steps=_no_line if options.quiet else SaysEnvSteps(),
+        on_env_steps=HowToTrain.on_env_steps if options.quiet else SaysEnvSteps(),
         print_command=print_result if options.print else None,
     )
-
-
-def _no_line(done: int, of: int) -> None:
-    """With `--quiet`."""
 
 
 def _end(result: "SeedsResult | None", options: TrainOptions) -> int:

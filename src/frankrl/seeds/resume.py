@@ -114,7 +114,7 @@ def _stored(group: RunGroup, settings: Settings, experiment: Experiment | None) 
         for path in map(group.path_of, stand):
             if settings.evaluation.until_solved and was_solved(path):
                 raise SettingError(
-                    f"{path} was solved, and stopped before its report: continue {group.path} "
+                    f"{path} was solved, and stopped before it was over: continue {group.path} "
                     f"without {option(settings.budget_name)} first"
                 )
         if experiment is not None:

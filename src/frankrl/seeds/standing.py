@@ -9,6 +9,7 @@ from frankrl.jobs import Job, is_done
 from frankrl.runs import RunFolder, list_checkpoints, read_newest, tidy_checkpoints
 from frankrl.runs.checkpoint import verify_checkpoint
 from frankrl.runs.group import RunGroup
+from frankrl.runs.layout import CHECKPOINTS
 from frankrl.runs.lock import is_held, locked_aside
 from frankrl.runs.place import others_of_run
 from frankrl.training.checkpoint_metadata import count_in
@@ -96,11 +97,15 @@ def newest_intact(path: Path) -> Standing:
 
 
 def was_solved(path: Path) -> bool:
-    """Whether a run was solved by its newest intact checkpoint; errors as of `newest_intact`."""
-    if not newest_intact(path).env_steps:
+    """Whether a run, which may be missing, was solved by its newest intact checkpoint.
+
+    Raises:
+        DamagedError: it has checkpoints, and none of them is intact.
+    """
+    if not list_checkpoints(path / CHECKPOINTS):
         return False
-    found = read_newest(RunFolder.open(path).checkpoints, lambda one: verify_checkpoint(one).info)
-    return found[0].get("solved") is not None
+    info, _ = read_newest(path / CHECKPOINTS, lambda checkpoint: verify_checkpoint(checkpoint).info)
+    return info.get("solved") is not None
 
 
 def _verified(checkpoint: Path) -> Standing:
